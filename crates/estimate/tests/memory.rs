@@ -1,0 +1,116 @@
+//! Peak memory: planted truths, small batches off the line, and the boundary that must never be exceeded.
+
+mod common;
+
+use batchwise_estimate::memory::*;
+use common::Source;
+use proptest::prelude::*;
+
+fn measured(batches: &[u64], peak: impl Fn(u64) -> f64) -> Vec<MemoryPoint> {
+    batches.iter().map(|&batch| MemoryPoint { batch, peak_bytes: peak(batch) as u64 }).collect()
+}
+
+/// LeNet of speed.md §4: slope 654044 up to 16 and 1572892 from 32.
+fn lenet(b: u64) -> f64 {
+    let b = b as f64;
+    f64::max(12e6 + 654_044.0 * b, 12e6 + 654_044.0 * 24.0 + 1_572_892.0 * (b - 24.0))
+}
+
+/// MLP of speed.md §4: exactly affine from 2, about 2 MiB per thread less at 1.
+fn mlp(b: u64) -> f64 {
+    37_383_180.0 + 24_028.3 * b as f64 - if b == 1 { 4_194_304.0 } else { 0.0 }
+}
+
+#[test]
+fn lenet_uses_the_top_segment() {
+    let fit = fit_memory(&measured(&[2, 4, 8, 16, 32, 64, 128], lenet)).unwrap();
+    assert_eq!(fit.segment_from, 32);
+    assert!((fit.bytes_per_example / 1_572_892.0 - 1.0).abs() < 1e-6);
+    for b in [256, 512, 2048] {
+        assert!(
+            (fit.predict(b) / lenet(b) - 1.0).abs() < 1e-6
+                && fit.upper(b) >= lenet(b)
+                && fit.is_extrapolated(b)
+        );
+    }
+    for b in 2..=128 {
+        assert!(fit.upper(b) >= lenet(b) && !fit.is_extrapolated(b), "{b}");
+    }
+}
+
+#[test]
+fn mlp_leaves_batch_one_off_the_line() {
+    for above in [1.0, -1.0] {
+        let truth = |b: u64| mlp(b) + if b == 1 { 8_388_608.0 * f64::max(above, 0.0) } else { 0.0 };
+        let fit = fit_memory(&measured(&[1, 2, 4, 8, 512], truth)).unwrap();
+        assert_eq!(fit.segment_from, 2);
+        assert!((fit.bytes_per_example / 24_028.3 - 1.0).abs() < 1e-3, "{fit:?}");
+        assert_eq!(fit.predict(1), truth(1).floor());
+        assert!((fit.predict(4096) / truth(4096) - 1.0).abs() < 0.01);
+    }
+}
+
+/// Theory §9.4: affine, rounded up to 2 MiB, the predicted boundary never exceeds the truth; and it is of use.
+#[test]
+fn the_boundary_never_exceeds_the_truth() {
+    let mut source = Source::new(10);
+    let grain = 2_097_152.0;
+    let mut shares = Vec::new();
+    for trial in 0..1000 {
+        let fixed = 10f64.powf(7.0 + 2.0 * source.uniform());
+        let slope = 10f64.powf(4.0 + 3.0 * source.uniform());
+        let truth = |b: u64| ((fixed + slope * b as f64) / grain).ceil() * grain;
+        let top = 4 + (source.uniform() * 5.0) as u32;
+        let batches: Vec<u64> = (top - 3..=top).map(|k| 1 << k).collect();
+        let limit = fixed * 2.0 + slope * (source.uniform() * 3.0 * f64::from(1 << top));
+        let Ok(fit) = fit_memory(&measured(&batches, truth)) else { continue };
+        let Some(found) = fit.largest_batch(limit as u64) else { continue };
+        assert!(truth(found) <= limit, "trial {trial}: {found} needs {} of {limit}", truth(found));
+        // The largest that truly fits, to see that the answer is not merely small.
+        let best = ((limit / grain).floor() * grain - fixed) / slope;
+        if slope * (1u64 << top) as f64 > 10.0 * grain {
+            shares.push(found as f64 / best);
+        }
+    }
+    shares.sort_by(f64::total_cmp);
+    assert!(shares.len() > 300, "{}", shares.len());
+    assert!(shares[shares.len() / 2] > 0.8, "median share of the truth {}", shares[shares.len() / 2]);
+}
+
+#[test]
+fn limits() {
+    let fit = fit_memory(&measured(&[8, 16, 32, 64], |b| 1e8 + 1e6 * b as f64)).unwrap();
+    assert_eq!(fit.largest_batch(90_000_000), None);
+    let inside = fit.largest_batch(125_000_000).unwrap();
+    assert!((20..=24).contains(&inside), "{inside}");
+    let beyond = fit.largest_batch(500_000_000).unwrap();
+    assert!((330..=400).contains(&beyond), "{beyond}");
+    assert!(fit.largest_batch(u64::MAX).is_some());
+}
+
+#[test]
+fn bad_points_are_named() {
+    let p = |batch, peak_bytes| MemoryPoint { batch, peak_bytes };
+    assert_eq!(fit_memory(&[p(0, 5), p(1, 5)]), Err(MemoryError::ZeroBatch { index: 0 }));
+    assert_eq!(fit_memory(&[p(3, 5), p(3, 9)]), Err(MemoryError::TooFewBatches { found: 1 }));
+    assert_eq!(fit_memory(&[p(1, 9), p(2, 9)]), Err(MemoryError::NoGrowth { largest: 2 }));
+}
+
+proptest! {
+    #[test]
+    fn exact_at_its_points_and_bounded_above(
+        points in prop::collection::vec((1u64..1_000_000, 0u64..1 << 45), 0..8), ask in any::<u64>(), limit in any::<u64>()
+    ) {
+        let points: Vec<_> = points.into_iter().map(|(batch, peak_bytes)| MemoryPoint { batch, peak_bytes }).collect();
+        if let Ok(fit) = fit_memory(&points) {
+            for p in &fit.points {
+                prop_assert_eq!(fit.predict(p.batch), p.peak_bytes as f64);
+                prop_assert!(fit.upper(p.batch) >= p.peak_bytes as f64);
+            }
+            prop_assert!(fit.upper(ask) >= fit.predict(ask) && fit.upper(ask).is_finite());
+            if let Some(b) = fit.largest_batch(limit) {
+                prop_assert!(fit.upper(b) <= limit as f64);
+            }
+        }
+    }
+}
