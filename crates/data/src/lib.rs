@@ -1,1 +1,54 @@
-//! data
+//! Data sets, addressed shuffling, batching and prefetching for candle.
+//!
+//! Data flows one way: a [`Dataset`] gathers rows by index into a buffer of the caller, an [`Order`] says which
+//! index stands at which position of training, and a [`Loader`] prepares [`Batch`]es of any size ahead of their
+//! use. [`open`] finds a data set by name: the built-in [`Glyphs`] need no file and no network.
+//!
+//! Three rules hold everywhere in this crate:
+//!
+//! - **The order never depends on the batch size.** The example at a position is a pure function of
+//!   (seed, epoch, position), so two batch sizes see the same data in the same order and a resumed run needs one
+//!   integer.
+//! - **Threads change nothing.** What a [`Loader`] delivers equals [`gather_batch`] bit for bit.
+//! - **No input panics.** A broken file is a [`DataError`] that names the file, the byte, the value found and what
+//!   is allowed.
+//!
+//! ```
+//! use batchwise_data::{GlyphsConfig, Loader, Order, open};
+//! use candle_core::Device;
+//!
+//! let config = GlyphsConfig { train_len: 1_000, test_len: 100, ..GlyphsConfig::default() };
+//! let splits = open("glyphs", None, &config)?;
+//! let order = Order::new(7, splits.train.len())?;
+//! let mut loader = Loader::new(splits.train, order, Device::Cpu)?;
+//! loader.request(0..64)?;
+//! loader.request(64..192)?; // the size may change at every request
+//! assert_eq!(loader.receive()?.inputs.dims(), [64, 1, 28, 28]);
+//! assert_eq!(loader.receive()?.targets.dims(), [128]);
+//! # Ok::<(), batchwise_data::DataError>(())
+//! ```
+
+mod batch;
+mod dataset;
+mod error;
+mod glyphs;
+mod idx;
+mod images;
+mod info;
+mod loader;
+mod order;
+mod pixels;
+mod sources;
+mod stream;
+
+pub use batch::{Batch, gather_batch};
+pub use dataset::{Dataset, Schema, Splits, Unit};
+pub use error::DataError;
+pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};
+pub use idx::{IdxImages, read_images, read_labels};
+pub use images::{ByteImages, read_folder};
+pub use info::{ClassCounts, DatasetInfo, InputMoments, class_counts, dataset_info, input_moments};
+pub use loader::{Loader, READY_BATCHES};
+pub use order::{MAX_LEN, Order};
+pub use pixels::Normaliser;
+pub use sources::{BUILT_IN, default_data_dir, open};

@@ -1,0 +1,89 @@
+//! What several test files need: a small data set that may fail, and IDX files.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::Write;
+use std::path::Path;
+
+use batchwise_data::{DataError, Dataset, Schema, Unit};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// Row i is `[i, i + 0.25]` with class `i % 3`; optional misbehaviour at one row.
+pub(crate) struct Counting {
+    pub(crate) schema: Schema,
+    pub(crate) len: u64,
+    pub(crate) fails_at: Option<u64>,
+    pub(crate) panics_at: Option<u64>,
+}
+
+impl Counting {
+    pub(crate) fn new(len: u64) -> Counting {
+        let schema =
+            Schema { name: "counting".to_owned(), input_shape: vec![2], n_classes: 3, unit: Unit::Example };
+        Counting { schema, len, fails_at: None, panics_at: None }
+    }
+}
+
+impl Dataset for Counting {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+    fn len(&self) -> u64 {
+        self.len
+    }
+    fn content_hash(&self) -> &str {
+        "00"
+    }
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+    fn gather(&self, indices: &[u64], inputs: &mut [f32], targets: &mut [u32]) -> Result<(), DataError> {
+        for (k, index) in indices.iter().enumerate() {
+            if Some(*index) == self.fails_at {
+                return Err(DataError::NoPixels { name: format!("row {index}") });
+            }
+            assert_ne!(Some(*index), self.panics_at, "row {index} is cursed");
+            inputs[2 * k] = *index as f32;
+            inputs[2 * k + 1] = *index as f32 + 0.25;
+            targets[k] = self.label(*index)?;
+        }
+        Ok(())
+    }
+    fn label(&self, index: u64) -> Result<u32, DataError> {
+        Ok((index % 3) as u32)
+    }
+}
+
+pub(crate) fn image_bytes(n: u32, rows: u32, columns: u32, pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [0x803, n, rows, columns] {
+        bytes.extend(word.to_be_bytes());
+    }
+    bytes.extend(pixels);
+    bytes
+}
+
+pub(crate) fn label_bytes(labels: &[u8]) -> Vec<u8> {
+    let mut bytes = 0x801u32.to_be_bytes().to_vec();
+    bytes.extend((labels.len() as u32).to_be_bytes());
+    bytes.extend(labels);
+    bytes
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) const TRAIN_LABELS: [u8; 4] = [0, 2, 1, 2];
+pub(crate) const TEST_LABELS: [u8; 2] = [2, 0];
+
+/// Four training and two test images of 2x3 pixels.
+pub(crate) fn write_folder(dir: &Path) {
+    let pixels: Vec<u8> = (0..24).map(|i| (i * 11) as u8).collect();
+    std::fs::write(dir.join("train-images-idx3-ubyte"), image_bytes(4, 2, 3, &pixels)).unwrap();
+    std::fs::write(dir.join("train-labels-idx1-ubyte"), label_bytes(&TRAIN_LABELS)).unwrap();
+    std::fs::write(dir.join("t10k-images-idx3-ubyte"), image_bytes(2, 2, 3, &pixels[3..15])).unwrap();
+    std::fs::write(dir.join("t10k-labels-idx1-ubyte"), label_bytes(&TEST_LABELS)).unwrap();
+}

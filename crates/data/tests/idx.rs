@@ -1,0 +1,198 @@
+//! IDX folders: a round trip, and every way a file can be wrong.
+
+mod common;
+
+use std::path::Path;
+
+use batchwise_data::{DataError, Dataset, Splits, read_folder, read_images, read_labels};
+use common::{TEST_LABELS, TRAIN_LABELS, gzip, image_bytes, label_bytes, write_folder};
+
+fn folder_with(file: &str, content: &[u8]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_folder(dir.path());
+    std::fs::write(dir.path().join(file), content).unwrap();
+    dir
+}
+
+/// The error of a good folder in which one file is replaced.
+fn error_with(file: &str, content: &[u8]) -> DataError {
+    let dir = folder_with(file, content);
+    let error = read_folder("bad", dir.path()).unwrap_err();
+    assert!(error.to_string().contains(file), "the message names the file: {error}");
+    error
+}
+
+fn check_splits(splits: &Splits) {
+    let (train, test) = (&splits.train, &splits.test);
+    assert_eq!((train.len(), test.len()), (4, 2));
+    assert_eq!(train.schema().input_shape, [1, 2, 3]);
+    assert_eq!(train.schema().n_classes, 3);
+    assert_eq!(train.resident_bytes(), 28);
+    let labels: Vec<u32> = (0..4).map(|index| train.label(index).unwrap()).collect();
+    assert_eq!(labels, TRAIN_LABELS.map(u32::from));
+
+    let bytes: Vec<f64> = (0..24).map(|i| f64::from(i * 11) / 255.0).collect();
+    let mean = bytes.iter().sum::<f64>() / 24.0;
+    let deviation = (bytes.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 24.0).sqrt();
+    let normal = |k: usize| (bytes[k] - mean) / deviation;
+    let (mut inputs, mut targets) = (vec![0.0; 12], vec![9; 2]);
+    train.gather(&[3, 0], &mut inputs, &mut targets).unwrap();
+    let expected = (18..24).chain(0..6).map(normal);
+    assert!(inputs.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));
+    assert_eq!(targets, [2, 0]);
+    // The test split is normalised as the training split.
+    test.gather(&[0, 1], &mut inputs, &mut targets).unwrap();
+    assert!(inputs.iter().zip((3..15).map(normal)).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));
+    assert_eq!(targets, TEST_LABELS.map(u32::from));
+    let mut grey = [0; 6];
+    train.grey(1, &mut grey).unwrap();
+    assert_eq!(grey, [66, 77, 88, 99, 110, 121]);
+}
+
+#[test]
+fn plain_gzip_and_dotted_names_hold_the_same() {
+    let plain = tempfile::tempdir().unwrap();
+    write_folder(plain.path());
+    let splits = read_folder("tiny", plain.path()).unwrap();
+    check_splits(&splits);
+
+    let packed = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(plain.path()).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let bytes = gzip(&std::fs::read(entry.path()).unwrap());
+        let name = if name.starts_with("t10k") { name.replace("-idx", ".idx") } else { format!("{name}.gz") };
+        std::fs::write(packed.path().join(name), bytes).unwrap();
+    }
+    let again = read_folder("tiny", packed.path()).unwrap();
+    check_splits(&again);
+    assert_eq!(splits.train.content_hash(), again.train.content_hash());
+    assert_ne!(splits.train.content_hash(), splits.test.content_hash());
+    assert_eq!(splits.train.content_hash().len(), 64);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    write_folder(dir.path());
+    std::fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
+    let error = read_folder("bad", dir.path()).unwrap_err();
+    assert!(matches!(&error, DataError::MissingFile { tried, .. } if tried.len() == 4), "{error}");
+    let error = read_images(&dir.path().join("absent")).unwrap_err();
+    assert!(matches!(error, DataError::Read { offset: 0, .. }), "{error}");
+}
+
+#[test]
+fn wrong_magic() {
+    let error = error_with("train-images-idx3-ubyte", &label_bytes(&[1, 2, 3]));
+    assert!(matches!(error, DataError::WrongMagic { found: 0x801, expected: 0x803, .. }), "{error}");
+    let error = error_with("t10k-labels-idx1-ubyte", b"<html>");
+    assert!(matches!(error, DataError::WrongMagic { kind: "labels", .. }), "{error}");
+}
+
+#[test]
+fn truncated_anywhere() {
+    let full = image_bytes(4, 2, 3, &[5; 24]);
+    for n_bytes in 0..full.len() {
+        let error = error_with("train-images-idx3-ubyte", &full[..n_bytes]);
+        let DataError::Truncated { end, expected, .. } = error else { panic!("{n_bytes}: {error}") };
+        assert_eq!(end, n_bytes as u64);
+        assert_eq!(expected, if n_bytes < 16 { (n_bytes as u64 / 4 + 1) * 4 } else { 40 });
+    }
+    let error = error_with("train-labels-idx1-ubyte", &label_bytes(&TRAIN_LABELS)[..10]);
+    assert!(matches!(error, DataError::Truncated { end: 10, expected: 12, .. }), "{error}");
+}
+
+#[test]
+fn trailing_bytes() {
+    let mut bytes = label_bytes(&TRAIN_LABELS);
+    bytes.push(0);
+    for content in [bytes.clone(), gzip(&bytes)] {
+        let error = error_with("train-labels-idx1-ubyte", &content);
+        assert!(matches!(error, DataError::TrailingBytes { expected: 12, .. }), "{error}");
+    }
+}
+
+#[test]
+fn absurd_headers_cost_no_memory() {
+    for (rows, columns, field) in [(0, 3, "number of rows"), (2, 70_000, "number of columns")] {
+        let error = error_with("train-images-idx3-ubyte", &image_bytes(4, rows, columns, &[5; 24]));
+        assert!(matches!(&error, DataError::BadHeader { field: found, .. } if *found == field), "{error}");
+    }
+    let error = error_with("train-images-idx3-ubyte", &image_bytes(u32::MAX, 65_535, 65_535, &[5; 24]));
+    assert!(matches!(error, DataError::BadHeader { offset: 4, .. }), "{error}");
+    // A terabyte of pixels is promised, forty bytes are there.
+    let lie = image_bytes(1 << 20, 1 << 10, 1 << 10, &[5; 24]);
+    for content in [lie.clone(), gzip(&lie)] {
+        let error = error_with("train-images-idx3-ubyte", &content);
+        assert!(matches!(error, DataError::Truncated { end: 40, .. }), "{error}");
+    }
+}
+
+#[test]
+fn damaged_gzip() {
+    let noise: Vec<u8> = (0..60_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let packed = gzip(&image_bytes(10_000, 2, 3, &noise));
+    let error = error_with("train-images-idx3-ubyte", &packed[..packed.len() / 2]);
+    assert!(matches!(error, DataError::Gzip { bytes_out: 1.., .. }), "{error}");
+    // The checksum at the end is looked at, too.
+    let mut flipped = packed.clone();
+    let at = flipped.len() - 6;
+    flipped[at] ^= 1;
+    let error = error_with("train-images-idx3-ubyte", &flipped);
+    assert!(matches!(error, DataError::Gzip { .. }), "{error}");
+    let error = error_with("train-images-idx3-ubyte", &[0x1f, 0x8b, 0, 0]);
+    assert!(matches!(error, DataError::Gzip { bytes_out: 0, .. }), "{error}");
+}
+
+#[test]
+fn counts_sizes_and_classes_must_agree() {
+    let error = error_with("train-labels-idx1-ubyte", &label_bytes(&[0, 1, 2]));
+    assert!(matches!(error, DataError::CountMismatch { n_images: 4, n_labels: 3, .. }), "{error}");
+    let error = error_with("t10k-images-idx3-ubyte", &image_bytes(2, 3, 2, &[5; 12]));
+    assert!(
+        matches!(error, DataError::SizeMismatch { train_size: (2, 3), test_size: (3, 2), .. }),
+        "{error}"
+    );
+    let error = error_with("train-labels-idx1-ubyte", &label_bytes(&[3; 4]));
+    assert!(matches!(error, DataError::OneClass { label: 3, .. }), "{error}");
+    let error = error_with("t10k-labels-idx1-ubyte", &label_bytes(&[2, 3]));
+    let DataError::LabelOutOfRange { index: 1, offset: 9, found: 3, n_classes: 3, .. } = error else {
+        panic!("{error}")
+    };
+    let error = error_with("t10k-images-idx3-ubyte", &image_bytes(0, 2, 3, &[]));
+    assert!(matches!(error, DataError::Empty { .. }), "{error}");
+    let error = error_with("t10k-labels-idx1-ubyte", &label_bytes(&[]));
+    assert!(matches!(error, DataError::Empty { .. }), "{error}");
+}
+
+#[test]
+fn wrong_calls_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    write_folder(dir.path());
+    let train = read_folder("tiny", dir.path()).unwrap().train;
+    let gather = |index, n_inputs, n_targets| {
+        train.gather(&[index], &mut vec![0.0; n_inputs], &mut vec![0; n_targets])
+    };
+    gather(3, 6, 1).unwrap();
+    assert!(matches!(gather(4, 6, 1).unwrap_err(), DataError::IndexOutOfRange { index: 4, len: 4, .. }));
+    assert!(matches!(gather(0, 5, 1).unwrap_err(), DataError::BufferLength { expected: 6, .. }));
+    assert!(matches!(gather(0, 6, 2).unwrap_err(), DataError::BufferLength { expected: 1, .. }));
+    train.label(4).unwrap_err();
+    train.grey(0, &mut [0; 5]).unwrap_err();
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let good = image_bytes(4, 2, 3, &[5; 24]);
+    let try_both = |path: &Path| (read_images(path).is_ok(), read_labels(path).is_ok());
+    for base in [good.clone(), gzip(&good)] {
+        for (at, bit) in (0..base.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut bytes = base.clone();
+            bytes[at] ^= 1 << bit;
+            std::fs::write(&path, bytes).unwrap();
+            try_both(&path);
+        }
+    }
+}

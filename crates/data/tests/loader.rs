@@ -1,0 +1,143 @@
+//! The loader delivers what its plain twin gathers, in the order asked, whatever happens around it.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use batchwise_data::{
+    Batch, DataError, Dataset, Glyphs, GlyphsConfig, Loader, Order, READY_BATCHES, Schema, Split,
+    gather_batch,
+};
+use candle_core::{DType, Device};
+use common::Counting;
+
+fn bits(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
+    let inputs = batch.inputs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    (inputs.into_iter().map(f32::to_bits).collect(), batch.targets.to_vec1().unwrap())
+}
+
+#[test]
+fn batches_of_changing_size_equal_the_plain_twin() {
+    let config = GlyphsConfig { train_len: 100, ..GlyphsConfig::default() };
+    let glyphs: Arc<dyn Dataset> = Arc::new(Glyphs::new(&config, Split::Train).unwrap());
+    let order = Order::new(3, 100).unwrap();
+    let mut loader = Loader::new(Arc::clone(&glyphs), order, Device::Cpu).unwrap();
+    let requests = [0..1, 1..33, 33..34, 34..100, 100..107, 200..300, 5..9];
+    for positions in &requests {
+        loader.request(positions.clone()).unwrap();
+    }
+    assert_eq!(loader.n_outstanding(), requests.len());
+    for positions in requests {
+        let batch = loader.receive().unwrap();
+        let twin = gather_batch(glyphs.as_ref(), &order, positions.clone(), &Device::Cpu).unwrap();
+        assert_eq!(batch.positions, positions);
+        assert_eq!(batch.inputs.dims(), [positions.count(), 1, 28, 28]);
+        assert_eq!((batch.inputs.dtype(), batch.targets.dtype()), (DType::F32, DType::U32));
+        assert_eq!(bits(&batch), bits(&twin));
+    }
+    assert!(Duration::ZERO < loader.wait_time());
+}
+
+#[test]
+fn batch_size_does_not_change_the_order() {
+    let data: Arc<dyn Dataset> = Arc::new(Counting::new(60));
+    let order = Order::new(8, 60).unwrap();
+    let rows = |size: u64| -> Vec<u32> {
+        let mut loader = Loader::new(Arc::clone(&data), order, Device::Cpu).unwrap();
+        let parts = (0..60 / size).flat_map(|k| {
+            loader.request(k * size..(k + 1) * size).unwrap();
+            bits(&loader.receive().unwrap()).0
+        });
+        parts.collect()
+    };
+    assert_eq!(rows(1), rows(60));
+    assert_eq!(rows(4), rows(15));
+}
+
+#[test]
+fn sequential_keeps_the_order() {
+    let mut loader = Loader::sequential(Arc::new(Counting::new(5)), Device::Cpu).unwrap();
+    loader.request(1..4).unwrap();
+    let inputs = loader.receive().unwrap().inputs.to_vec2::<f32>().unwrap();
+    assert_eq!(inputs, [[1.0, 1.25], [2.0, 2.25], [3.0, 3.25]]);
+}
+
+#[test]
+fn a_failing_row_fails_its_request_only() {
+    let data = Counting { fails_at: Some(4), panics_at: Some(7), ..Counting::new(10) };
+    let mut loader = Loader::sequential(Arc::new(data), Device::Cpu).unwrap();
+    for positions in [0..3, 3..6, 6..8, 8..10] {
+        loader.request(positions).unwrap();
+    }
+    assert!(loader.receive().is_ok());
+    assert!(matches!(loader.receive().unwrap_err(), DataError::NoPixels { name } if name == "row 4"));
+    let panic = loader.receive().unwrap_err();
+    assert!(matches!(&panic, DataError::Panicked { start: 6, end: 8, .. }), "{panic}");
+    assert!(panic.to_string().contains("row 7 is cursed"), "{panic}");
+    assert_eq!(loader.receive().unwrap().targets.to_vec1::<u32>().unwrap(), [2, 0]);
+}
+
+#[test]
+fn wrong_requests_are_errors_and_are_not_served() {
+    let mut loader =
+        Loader::new(Arc::new(Counting::new(10)), Order::new(1, 10).unwrap(), Device::Cpu).unwrap();
+    assert!(matches!(loader.receive().unwrap_err(), DataError::NothingRequested));
+    assert!(matches!(loader.request(3..3).unwrap_err(), DataError::EmptyRequest { start: 3, end: 3 }));
+    let crossing = loader.request(18..21).unwrap_err();
+    assert!(matches!(crossing, DataError::CrossesEpoch { epoch_end: 20, .. }), "{crossing}");
+    assert!(matches!(loader.receive().unwrap_err(), DataError::NothingRequested));
+    loader.request(18..20).unwrap();
+    assert_eq!(loader.receive().unwrap().positions, 18..20);
+
+    let other = Loader::new(Arc::new(Counting::new(10)), Order::new(1, 11).unwrap(), Device::Cpu);
+    assert!(matches!(other.err().unwrap(), DataError::OrderLength { order: 11, dataset: 10, .. }));
+}
+
+/// Counts how many batches were gathered, slowly.
+struct Slow {
+    inner: Counting,
+    n_gathered: AtomicU64,
+}
+
+impl Dataset for Slow {
+    fn schema(&self) -> &Schema {
+        self.inner.schema()
+    }
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+    fn content_hash(&self) -> &str {
+        self.inner.content_hash()
+    }
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+    fn gather(&self, indices: &[u64], inputs: &mut [f32], targets: &mut [u32]) -> Result<(), DataError> {
+        std::thread::sleep(Duration::from_millis(2));
+        self.n_gathered.fetch_add(1, Ordering::SeqCst);
+        self.inner.gather(indices, inputs, targets)
+    }
+    fn label(&self, index: u64) -> Result<u32, DataError> {
+        self.inner.label(index)
+    }
+}
+
+#[test]
+fn a_loader_works_ahead_only_so_far_and_drops_with_requests_outstanding() {
+    let slow = Arc::new(Slow { inner: Counting::new(1_000), n_gathered: AtomicU64::new(0) });
+    let dataset: Arc<dyn Dataset> = Arc::<Slow>::clone(&slow);
+    let mut loader = Loader::sequential(dataset, Device::Cpu).unwrap();
+    for k in 0..1_000 {
+        loader.request(k..k + 1).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    let most = READY_BATCHES as u64 + 1;
+    assert_eq!(slow.n_gathered.load(Ordering::SeqCst), most);
+    loader.receive().unwrap();
+    drop(loader);
+    assert!(slow.n_gathered.load(Ordering::SeqCst) <= most + 1);
+    // The thread is gone, and with it its share of the data set.
+    assert_eq!(Arc::strong_count(&slow), 1);
+}
