@@ -1,0 +1,113 @@
+//! The number types the kernels work on.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, Layout, Result, WithDType};
+use std::cell::RefCell;
+use std::ops::{AddAssign, Mul};
+use std::thread::LocalKey;
+
+/// f32 or f64.
+pub(crate) trait Element:
+    WithDType + Copy + Send + Sync + AddAssign + Mul<Output = Self> + PartialOrd
+{
+    const ZERO: Self;
+    const ONE: Self;
+
+    fn exp(self) -> Self;
+    fn ln(self) -> Self;
+    fn sqrt(self) -> Self;
+
+    /// The elements of a storage of this type, writable.
+    fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
+
+    /// A buffer of this thread's, kept between calls so that a steady state allocates nothing.
+    fn scratch() -> &'static LocalKey<RefCell<Vec<Self>>>;
+}
+
+macro_rules! element {
+    ($type:ty, $variant:ident) => {
+        impl Element for $type {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+
+            fn exp(self) -> Self {
+                self.exp()
+            }
+            fn ln(self) -> Self {
+                self.ln()
+            }
+            fn sqrt(self) -> Self {
+                self.sqrt()
+            }
+            fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
+                match storage {
+                    CpuStorage::$variant(values) => Ok(values),
+                    other => candle_core::bail!("expected {}, found {:?}", stringify!($type), other.dtype()),
+                }
+            }
+            fn scratch() -> &'static LocalKey<RefCell<Vec<Self>>> {
+                thread_local!(static SCRATCH: RefCell<Vec<$type>> = const { RefCell::new(Vec::new()) });
+                &SCRATCH
+            }
+        }
+    };
+}
+
+element!(f32, F32);
+element!(f64, F64);
+
+/// Runs `work` with this thread's scratch buffer, at least `len` long, of unspecified content.
+pub(crate) fn with_scratch<T: Element, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+    T::scratch().with(|cell| match cell.try_borrow_mut() {
+        Ok(mut buffer) => {
+            if buffer.len() < len {
+                buffer.resize(len, T::ZERO);
+            }
+            work(&mut buffer[..len])
+        }
+        // A kernel inside a kernel on the same thread (work stealing): it gets a buffer of its own.
+        Err(_) => work(&mut vec![T::ZERO; len]),
+    })
+}
+
+/// The contiguous elements a tensor covers, or an error naming the op.
+pub(crate) fn contiguous<'a, T: Element>(
+    op: &str,
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<T>()?[from..to]),
+        None => candle_core::bail!("{op} needs contiguous arguments"),
+    }
+}
+
+/// The same, writable.
+pub(crate) fn contiguous_mut<'a, T: Element>(
+    op: &str,
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> Result<&'a mut [T]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&mut T::slice_mut(storage)?[from..to]),
+        None => candle_core::bail!("{op} needs contiguous arguments"),
+    }
+}
+
+/// Runs a generic kernel for the dtype at hand; others are refused with the op's name.
+macro_rules! dispatch {
+    ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            candle_core::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => candle_core::bail!("{} works on f32 and f64, not {other:?}", $op),
+        }
+    };
+}
+pub(crate) use dispatch;

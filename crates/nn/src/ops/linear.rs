@@ -1,0 +1,157 @@
+//! y = act(x·wᵀ + b).
+
+use super::{Activation, plain};
+use crate::kernels::Element;
+use crate::kernels::element::{contiguous, dispatch};
+use crate::kernels::gemm::{Matrix, gemm_parallel};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+
+/// Applies a fully connected layer: `x` is (…, in), `weight` (out, in), `bias` (out); returns (…, out).
+///
+/// # Errors
+/// Shapes that do not fit, a dtype other than f32 and f64 (on the CPU).
+///
+/// ```
+/// use batchwise_nn::ops::{self, Activation};
+/// use candle_core::{Device, Tensor};
+///
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let w = Tensor::new(&[[1f32, 0.0], [0.0, -1.0]], &Device::Cpu)?;
+/// let b = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?;
+/// let y = ops::linear(&x, &w, &b, Activation::Relu)?;
+/// assert_eq!(y.to_vec2::<f32>()?, [[1.5, 0.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    let (out, inner) = weight.dims2()?;
+    if x.dims().last() != Some(&inner) || bias.dims() != [out] {
+        candle_core::bail!(
+            "linear: weight {:?} does not fit input {:?} and bias {:?}",
+            weight.shape(),
+            x.shape(),
+            bias.shape()
+        );
+    }
+    if !x.device().is_cpu() {
+        return plain::linear(x, weight, bias, activation);
+    }
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, LinearOp { activation })
+}
+
+struct LinearOp {
+    activation: Activation,
+}
+
+impl CustomOp3 for LinearOp {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let mut dims = x_layout.dims().to_vec();
+        let (out, inner) = w_layout.shape().dims2()?;
+        let n = x_layout.shape().elem_count() / inner.max(1);
+        if let Some(last) = dims.last_mut() {
+            *last = out;
+        }
+        let storage = dispatch!(self.name(), x.dtype(), T => T::to_cpu_storage_owned(forward::<T>(
+            contiguous(self.name(), x, x_layout)?,
+            contiguous(self.name(), w, w_layout)?,
+            contiguous(self.name(), b, b_layout)?,
+            (n, inner, out),
+            self.activation,
+        )));
+        Ok((storage, dims.into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        dispatch!(self.name(), x.dtype(), T => backward::<T>(x, w, b, y, dy, self.activation))
+    }
+}
+
+fn forward<T: Element>(
+    x: &[T],
+    w: &[T],
+    b: &[T],
+    (n, inner, out): (usize, usize, usize),
+    act: Activation,
+) -> Vec<T> {
+    let mut y = Vec::with_capacity(n * out);
+    (0..n).for_each(|_| y.extend_from_slice(b));
+    gemm_parallel(&mut y, true, Matrix::row_major(x, n, inner), Matrix::row_major(w, out, inner).t());
+    if act == Activation::Relu {
+        y.iter_mut().for_each(|v| *v = if *v > T::ZERO { *v } else { T::ZERO });
+    }
+    y
+}
+
+type ThreeGradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+fn backward<T: Element>(
+    x: &Tensor,
+    w: &Tensor,
+    b: &Tensor,
+    y: &Tensor,
+    dy: &Tensor,
+    act: Activation,
+) -> Result<ThreeGradients> {
+    let name = "linear";
+    let (out, inner) = w.dims2()?;
+    let n = x.elem_count() / inner.max(1);
+    let device = x.device();
+    let dy = dy.contiguous()?;
+    let masked: Vec<T>;
+    let ((dy_storage, dy_layout), (y_storage, y_layout)) = (dy.storage_and_layout(), y.storage_and_layout());
+    let mut dz: &[T] = contiguous(name, cpu(&dy_storage)?, dy_layout)?;
+    if act == Activation::Relu {
+        let y: &[T] = contiguous(name, cpu(&y_storage)?, y_layout)?;
+        masked = dz.iter().zip(y).map(|(dy, y)| if *y > T::ZERO { *dy } else { T::ZERO }).collect();
+        dz = &masked;
+    }
+    let dz_matrix = Matrix::row_major(dz, n, out);
+
+    let (x_storage, x_layout) = x.storage_and_layout();
+    let x_values: &[T] = contiguous(name, cpu(&x_storage)?, x_layout)?;
+    let mut dw = vec![T::ZERO; out * inner];
+    gemm_parallel(&mut dw, false, dz_matrix.t(), Matrix::row_major(x_values, n, inner));
+
+    let mut db = vec![T::ZERO; out];
+    for row in dz.chunks(out.max(1)) {
+        db.iter_mut().zip(row).for_each(|(b, v)| *b += *v);
+    }
+
+    let dx = if x.track_op() {
+        let (w_storage, w_layout) = w.storage_and_layout();
+        let w_values: &[T] = contiguous(name, cpu(&w_storage)?, w_layout)?;
+        let mut dx = vec![T::ZERO; n * inner];
+        gemm_parallel(&mut dx, false, dz_matrix, Matrix::row_major(w_values, out, inner));
+        Some(Tensor::from_vec(dx, x.shape(), device)?)
+    } else {
+        None
+    };
+    Ok((dx, Some(Tensor::from_vec(dw, w.shape(), device)?), Some(Tensor::from_vec(db, b.shape(), device)?)))
+}
+
+/// The CPU storage of a tensor that is known to be on the CPU.
+pub(crate) fn cpu(storage: &candle_core::Storage) -> Result<&CpuStorage> {
+    match storage {
+        candle_core::Storage::Cpu(storage) => Ok(storage),
+        _ => candle_core::bail!("expected a tensor on the CPU"),
+    }
+}

@@ -1,0 +1,111 @@
+//! Optimizer steps against values computed by hand, and state that saves and loads.
+
+use batchwise_nn::gradients::Tap;
+use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
+use batchwise_nn::{Gradients, Parameters};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Init;
+
+const ADAMW: OptimizerConfig =
+    OptimizerConfig::AdamW(AdamWConfig { weight_decay: 0.1, ..AdamWConfig::USUAL });
+const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.01 });
+
+/// One parameter `w` of ones, with its loss Σ w²·c/2 so that the gradient is c·w.
+struct Bowl {
+    parameters: Parameters,
+    curvature: Tensor,
+}
+
+impl Bowl {
+    fn new(n: usize) -> Self {
+        let parameters = Parameters::new();
+        parameters.builder(0, DType::F64, &Device::Cpu).get_with_hints(n, "w", Init::Const(1.0)).unwrap();
+        let curvature: Vec<f64> = (0..n).map(|i| 1.0 + i as f64).collect();
+        Self { parameters, curvature: Tensor::from_vec(curvature, n, &Device::Cpu).unwrap() }
+    }
+
+    fn gradients(&self) -> Gradients {
+        let w = self.parameters.get("w").unwrap();
+        let loss = ((w.sqr().unwrap() * &self.curvature).unwrap() * 0.5).unwrap().sum_all().unwrap();
+        let mut gradients = Gradients::new();
+        gradients.add(&self.parameters, &mut loss.backward().unwrap(), Tap::Off).unwrap();
+        gradients
+    }
+
+    fn values(&self) -> Vec<f64> {
+        self.parameters.get("w").unwrap().to_vec1().unwrap()
+    }
+}
+
+/// The textbook recurrences, one number at a time.
+fn by_hand(config: OptimizerConfig, curvature: f64, learning_rate: f64, n_steps: i32) -> f64 {
+    let (mut w, mut m, mut v) = (1.0f64, 0.0, 0.0);
+    for t in 1..=n_steps {
+        let g = curvature * w;
+        match config {
+            OptimizerConfig::Sgd(c) => {
+                m = c.momentum * m + g + c.weight_decay * w;
+                w -= learning_rate * m;
+            }
+            OptimizerConfig::AdamW(c) => {
+                w -= learning_rate * c.weight_decay * w;
+                m = c.beta1 * m + (1.0 - c.beta1) * g;
+                v = c.beta2 * v + (1.0 - c.beta2) * g * g;
+                let (m_hat, v_hat) = (m / (1.0 - c.beta1.powi(t)), v / (1.0 - c.beta2.powi(t)));
+                w -= learning_rate * m_hat / (v_hat.sqrt() + c.epsilon);
+            }
+        }
+    }
+    w
+}
+
+#[test]
+fn steps_follow_the_recurrences() {
+    for config in [SGD, ADAMW] {
+        // Enough elements for several pieces.
+        let bowl = Bowl::new(40_000);
+        let mut optimizer = config.build(&bowl.parameters).unwrap();
+        for _ in 0..5 {
+            optimizer.step(&bowl.parameters, &bowl.gradients(), 1e-6).unwrap();
+        }
+        for (i, w) in bowl.values().into_iter().enumerate().step_by(997) {
+            let want = by_hand(config, 1.0 + i as f64, 1e-6, 5);
+            assert!((w - want).abs() < 1e-13, "{config:?} element {i}: {w} is not {want}");
+        }
+    }
+}
+
+#[test]
+fn a_saved_state_goes_on_exactly() {
+    for config in [SGD, ADAMW] {
+        let (straight, resumed) = (Bowl::new(10), Bowl::new(10));
+        let mut optimizer = config.build(&straight.parameters).unwrap();
+        let mut first = config.build(&resumed.parameters).unwrap();
+        for _ in 0..3 {
+            optimizer.step(&straight.parameters, &straight.gradients(), 0.01).unwrap();
+            first.step(&resumed.parameters, &resumed.gradients(), 0.01).unwrap();
+        }
+        let saved = first.state().into_iter().map(|(name, t)| (name, t.copy().unwrap())).collect();
+        drop(first);
+        let mut second = config.build(&resumed.parameters).unwrap();
+        second.load_state(&saved).unwrap();
+        for _ in 0..3 {
+            optimizer.step(&straight.parameters, &straight.gradients(), 0.01).unwrap();
+            second.step(&resumed.parameters, &resumed.gradients(), 0.01).unwrap();
+        }
+        assert_eq!(straight.values(), resumed.values());
+        let mut broken = saved.clone();
+        broken.pop_first();
+        let error = second.load_state(&broken).unwrap_err().to_string();
+        assert!(error.contains("lacks"), "{error}");
+    }
+}
+
+#[test]
+fn strange_gradients_are_refused() {
+    let (bowl, other) = (Bowl::new(3), Bowl::new(4));
+    let mut optimizer = SGD.build(&bowl.parameters).unwrap();
+    assert!(optimizer.step(&bowl.parameters, &other.gradients(), 0.1).is_err());
+    assert!(optimizer.step(&bowl.parameters, &Gradients::new(), 0.1).is_err());
+    assert_eq!(bowl.values(), [1.0; 3]);
+}
