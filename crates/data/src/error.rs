@@ -18,8 +18,6 @@ pub enum DataError {
         spec: String,
         /// The folders that were tried, in order.
         looked: Vec<PathBuf>,
-        /// Names that need no file.
-        built_in: Vec<String>,
         /// Folders that the data directory does hold.
         in_data_dir: Vec<String>,
         /// What to do about it.

@@ -70,8 +70,7 @@ fn not_found(spec: &str, looked: Vec<PathBuf>, data_dir: Option<&Path>) -> DataE
             "use `glyphs`, or set BATCHWISE_DATA to the folder that holds your data sets".to_owned()
         }
     };
-    let built_in = BUILT_IN.map(str::to_owned).to_vec();
-    DataError::NotFound { spec: spec.to_owned(), looked, built_in, in_data_dir, hint }
+    DataError::NotFound { spec: spec.to_owned(), looked, in_data_dir, hint }
 }
 
 /// Names of the data sets in `data_dir`, sorted; none if it cannot be read.

@@ -1,10 +1,11 @@
 //! IDX folders: a round trip, and every way a file can be wrong.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod common;
 
 use std::path::Path;
 
-use batchwise_data::{DataError, Dataset, Splits, read_folder, read_images, read_labels};
+use batchwise_data::{DataError, Splits, read_folder, read_images, read_labels};
 use common::{TEST_LABELS, TRAIN_LABELS, gzip, image_bytes, label_bytes, write_folder};
 
 fn folder_with(file: &str, content: &[u8]) -> tempfile::TempDir {

@@ -189,7 +189,7 @@ impl<'a> Artist<'a> {
         self.segments.clear();
         let pose = Pose::draw(&mut stream, size, config.distortion);
         pose.place(&mut stream, GLYPHS[label.drawn as usize], &mut self.segments);
-        let (pen, shade) = (self.pen(&mut stream, size), stream.between(0.55, 1.0));
+        let (pen, shade) = (self.pen(&mut stream, size), stream.between(0.5, 1.0));
         self.canvas.stroke(&self.segments, pen, shade);
 
         self.expose(&mut stream, pixels);
@@ -198,7 +198,7 @@ impl<'a> Artist<'a> {
 
     fn draw_clutter(&mut self, stream: &mut Stream, size: f32) {
         // The cast is exact enough: clutter is 0 to 2, and the same everywhere.
-        let n_most = (3.0 * self.config.clutter + 0.5) as u32;
+        let n_most = (4.0 * self.config.clutter + 0.5) as u32;
         for _ in 0..stream.below(n_most + 1) {
             self.segments.clear();
             place_distractor(stream, size, &mut self.segments);
@@ -216,7 +216,7 @@ impl<'a> Artist<'a> {
 
     /// Adds pixel noise and rounds to bytes.
     fn expose(&mut self, stream: &mut Stream, pixels: &mut [u8]) {
-        let strength = self.config.clutter * stream.between(0.02, 0.2);
+        let strength = self.config.clutter * stream.between(0.03, 0.22);
         stream.bytes(&mut self.noise);
         for ((pixel, paint), noise) in pixels.iter_mut().zip(&self.canvas.paint).zip(&self.noise) {
             let grain = strength * (f32::from(*noise) * (2.0 / 255.0) - 1.0);

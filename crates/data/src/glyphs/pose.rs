@@ -27,14 +27,14 @@ pub(super) struct Pose {
 impl Pose {
     /// Draws a pose for an image of `size` pixels; `distortion` 0 gives the upright glyph in the middle.
     pub(super) fn draw(stream: &mut Stream, size: f32, distortion: f32) -> Pose {
-        // The half-angle formulas give an exact rotation without a library's sine: 0.27 is tan(30 degrees / 2).
-        let t = 0.27 * distortion * stream.signed();
+        // The half-angle formulas give an exact rotation without a library's sine: 0.29 is tan(32 degrees / 2).
+        let t = 0.29 * distortion * stream.signed();
         let (cosine, sine) = ((1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t));
         let shear = 0.3 * distortion * stream.signed();
-        let scale = HALF_HEIGHT * size * between_scales(stream, 0.68, 1.1, distortion);
+        let scale = HALF_HEIGHT * size * between_scales(stream, 0.65, 1.1, distortion);
         let aspect = between_scales(stream, 0.75, 1.25, distortion);
         let bend = [0.2 * distortion * stream.signed(), 0.2 * distortion * stream.signed()];
-        let reach = 0.11 * size * distortion;
+        let reach = 0.12 * size * distortion;
         let shift = [0.5 * size + reach * stream.signed(), 0.5 * size + reach * stream.signed()];
         let (wide, high) = (scale * aspect, scale);
         let matrix =

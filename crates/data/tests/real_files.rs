@@ -1,0 +1,49 @@
+//! The real MNIST files, where this machine has them.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use std::path::PathBuf;
+
+use batchwise_data::{GlyphsConfig, Normaliser, class_counts, open};
+
+fn shared_data() -> Option<PathBuf> {
+    let from_environment = std::env::var_os("BATCHWISE_SHARED").map(PathBuf::from);
+    let shared =
+        from_environment.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    Some(shared.join("data")).filter(|dir| dir.is_dir())
+}
+
+#[test]
+fn known_sizes_means_and_deviations() {
+    let Some(data_dir) = shared_data() else {
+        eprintln!("SKIPPED: no shared/data folder, set BATCHWISE_SHARED");
+        return;
+    };
+    let mut n_seen = 0;
+    for (name, mean, deviation) in [("fashion-mnist", 0.2860, 0.3530), ("mnist", 0.1307, 0.3081)] {
+        if !data_dir.join(name).is_dir() {
+            eprintln!("SKIPPED: {name} is not in {}", data_dir.display());
+            continue;
+        }
+        n_seen += 1;
+        let splits = open(name, Some(&data_dir), &GlyphsConfig::default()).unwrap();
+        assert_eq!((splits.train.len(), splits.test.len()), (60_000, 10_000));
+        assert_eq!((splits.train.schema().input_len(), splits.train.schema().n_classes), (784, 10));
+        assert_eq!(splits.train.resident_bytes(), 60_000 * 785);
+        let mut pixels = vec![0; 60_000 * 784];
+        for (index, image) in (0..).zip(pixels.chunks_exact_mut(784)) {
+            splits.train.grey(index, image).unwrap();
+        }
+        let normaliser = Normaliser::fit(&pixels);
+        assert!((normaliser.mean() - mean).abs() < 1e-4, "{name}: {}", normaliser.mean());
+        assert!((normaliser.deviation() - deviation).abs() < 1e-4, "{name}: {}", normaliser.deviation());
+        let counts = class_counts(splits.test.as_ref()).unwrap().counts;
+        let first_labels: Vec<u32> = (0..3).map(|index| splits.train.label(index).unwrap()).collect();
+        match name {
+            "mnist" => assert_eq!((first_labels, counts[0]), (vec![5, 0, 4], 980)),
+            _ => assert_eq!((first_labels, counts), (vec![9, 0, 0], vec![1_000; 10])),
+        }
+    }
+    if n_seen == 0 {
+        eprintln!("SKIPPED: nothing was checked");
+    }
+}

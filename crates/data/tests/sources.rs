@@ -1,0 +1,79 @@
+//! Data sets are found by name or folder, and a name that is not found says what would be.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod common;
+
+use batchwise_data::{DataError, GlyphsConfig, class_counts, dataset_info, input_moments, open};
+use common::{Counting, write_folder};
+
+fn small() -> GlyphsConfig {
+    GlyphsConfig { train_len: 300, test_len: 50, ..GlyphsConfig::default() }
+}
+
+#[test]
+fn names_and_paths_open_the_same_folder() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let dir = data_dir.path().join("tiny");
+    std::fs::create_dir(&dir).unwrap();
+    write_folder(&dir);
+    let by_name = open("tiny", Some(data_dir.path()), &small()).unwrap();
+    let by_path = open(dir.to_str().unwrap(), None, &small()).unwrap();
+    assert_eq!(by_name.train.schema(), by_path.train.schema());
+    assert_eq!(by_name.train.schema().name, "tiny");
+    assert_eq!(by_name.test.content_hash(), by_path.test.content_hash());
+    assert!(format!("{by_name:?}").contains("test_len: 2"));
+}
+
+#[test]
+fn an_unknown_name_says_what_is_known() {
+    let data_dir = tempfile::tempdir().unwrap();
+    for name in ["tiny", "other"] {
+        std::fs::create_dir(data_dir.path().join(name)).unwrap();
+    }
+    write_folder(&data_dir.path().join("tiny"));
+    let error = open("mnits", Some(data_dir.path()), &small()).unwrap_err();
+    let DataError::NotFound { looked, in_data_dir, .. } = &error else { panic!("{error}") };
+    assert_eq!(looked[0], data_dir.path().join("mnits"));
+    assert_eq!(in_data_dir, &["tiny"]);
+    let message = error.to_string();
+    for part in ["`mnits`", "`glyphs`", "`tiny`", "hint: use one of these names"] {
+        assert!(message.contains(part), "{part} is missing: {message}");
+    }
+
+    let empty = tempfile::tempdir().unwrap();
+    let message = open("mnist", Some(empty.path()), &small()).unwrap_err().to_string();
+    assert!(message.contains("in the data directory: none"), "{message}");
+    assert!(message.contains("BATCHWISE_DATA"), "{message}");
+    for spec in ["", "..//nowhere", "/dev/null", "a/b"] {
+        let error = open(spec, Some(empty.path()), &small()).unwrap_err();
+        assert!(matches!(error, DataError::NotFound { .. }), "{spec}: {error}");
+    }
+    // A folder without the files is found, and says which file is missing.
+    let error = open("other", Some(data_dir.path()), &small()).unwrap_err();
+    assert!(matches!(error, DataError::MissingFile { .. }), "{error}");
+}
+
+#[test]
+fn info_counts_the_whole_set() {
+    let counts = class_counts(&Counting::new(7)).unwrap();
+    assert_eq!(counts.counts, [3, 2, 2]);
+    assert_eq!(counts.majority, 3.0 / 7.0);
+    assert!(0.97 < counts.balance && counts.balance < 1.0);
+    // Rows 0, 2, 4: values 0, 0.25, 2, 2.25, 4, 4.25.
+    let moments = input_moments(&Counting::new(6), 3).unwrap();
+    assert_eq!((moments.n_examples, moments.min, moments.max), (3, 0.0, 4.25));
+    assert!((moments.mean - 2.125).abs() < 1e-12);
+    assert!((moments.deviation.powi(2) - (8.0 / 3.0 + 0.015625)).abs() < 1e-9);
+    input_moments(&Counting::new(6), 0).unwrap_err();
+    // Larger than one chunk, and all of it.
+    assert_eq!(input_moments(&Counting::new(1_000), 5_000).unwrap().max, 999.25);
+
+    let splits = open("glyphs", None, &small()).unwrap();
+    let info = dataset_info(&splits).unwrap();
+    assert_eq!((info.train_len, info.test_len, info.resident_bytes), (300, 50, 0));
+    assert_eq!(info.train_classes.counts.iter().sum::<u64>(), 300);
+    // All 300 images are both the sample and what the normaliser was fitted to.
+    assert!(info.train_inputs.mean.abs() < 1e-5);
+    assert!((info.train_inputs.deviation - 1.0).abs() < 1e-5);
+    assert_eq!(info.test_hash, splits.test.content_hash());
+}
