@@ -10,7 +10,7 @@ pub enum DataError {
     #[error(
         "data set `{spec}` not found; looked in: {}; built in: {}; in the data directory: {}; hint: {hint}",
         paths(looked),
-        names(built_in),
+        names(&crate::BUILT_IN.map(str::to_owned)),
         names(in_data_dir)
     )]
     NotFound {
