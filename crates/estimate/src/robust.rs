@@ -23,3 +23,12 @@ pub(crate) fn quantile_of_sorted(sorted: &[f64], p: f64) -> Option<f64> {
     let above = (below + 1).min(last);
     Some(sorted[below] + (position - below as f64) * (sorted[above] - sorted[below]))
 }
+
+/// Huber's tuning constant: 95 % efficiency for normal errors.
+pub(crate) const HUBER: f64 = 1.345;
+
+/// Twice Huber's loss, so that it is the square inside.
+pub(crate) fn huber(z: f64) -> f64 {
+    let z = z.abs();
+    if z <= HUBER { z * z } else { HUBER * (2.0 * z - HUBER) }
+}

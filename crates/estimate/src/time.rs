@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::robust::{MAD_TO_SD, mad, median};
+use crate::robust::{HUBER, MAD_TO_SD, huber, mad, median};
 
 pub use crate::time_curve::TimeCurve;
 
@@ -327,15 +327,6 @@ fn located(points: &[TimePoint], model: TimeModel, overhead: f64, work: f64, los
     };
     let scale = centre.exp();
     Candidate { overhead: overhead * scale, per_example: work * scale, cost }
-}
-
-/// Huber's tuning constant: 95 % efficiency for normal errors.
-const HUBER: f64 = 1.345;
-
-/// Twice Huber's loss, so that it is the square inside.
-fn huber(z: f64) -> f64 {
-    let z = z.abs();
-    if z <= HUBER { z * z } else { HUBER * (2.0 * z - HUBER) }
 }
 
 /// Golden-section minimum of a function with one valley.

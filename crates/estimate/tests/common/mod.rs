@@ -5,23 +5,23 @@ use batchwise_estimate::noise::{Measurement, MicroNorm, measure};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-pub struct Source(ChaCha8Rng);
+pub(crate) struct Source(ChaCha8Rng);
 
 impl Source {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// Chi-square: Marsaglia and Tsang's gamma.
-    pub fn chi_square(&mut self, df: f64) -> f64 {
+    pub(crate) fn chi_square(&mut self, df: f64) -> f64 {
         let d = df / 2.0 - 1.0 / 3.0;
         loop {
             let z = self.normal();
@@ -34,7 +34,7 @@ impl Source {
 }
 
 /// One measurement at b = 1 from B Gaussian examples in `d` dimensions, ‖G‖² = 1, Σ = (φ/d)·I: exact distribution.
-pub fn gaussian(source: &mut Source, phi: f64, batch: f64, d: f64) -> Measurement {
+pub(crate) fn gaussian(source: &mut Source, phi: f64, batch: f64, d: f64) -> Measurement {
     let variance = phi / d;
     let tr_sigma = variance * source.chi_square(d * (batch - 1.0)) / (batch - 1.0);
     let along = 1.0 + (variance / batch).sqrt() * source.normal();
@@ -43,17 +43,17 @@ pub fn gaussian(source: &mut Source, phi: f64, batch: f64, d: f64) -> Measuremen
 }
 
 /// Micro-batch means of `n` examples each, and the measurement from them.
-pub fn from_vectors(vectors: &[Vec<f64>], weights: &[f64]) -> (Vec<MicroNorm>, f64, Measurement) {
+pub(crate) fn from_vectors(vectors: &[Vec<f64>], weights: &[f64]) -> (Vec<MicroNorm>, f64, Measurement) {
     let micro: Vec<_> =
         vectors.iter().zip(weights).map(|(g, w)| MicroNorm { weight: *w, norm2: norm2(g) }).collect();
     let total: f64 = weights.iter().sum();
     let mean: Vec<f64> = (0..vectors[0].len())
         .map(|k| vectors.iter().zip(weights).map(|(g, w)| w * g[k]).sum::<f64>() / total)
         .collect();
-    let m = measure(&micro, norm2(&mean)).unwrap();
+    let m = measure(&micro, norm2(&mean)).expect("two or more finite vectors with positive weights");
     (micro, norm2(&mean), m)
 }
 
-pub fn norm2(v: &[f64]) -> f64 {
+pub(crate) fn norm2(v: &[f64]) -> f64 {
     v.iter().map(|x| x * x).sum()
 }
