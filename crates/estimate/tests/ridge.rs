@@ -71,7 +71,7 @@ fn divergence_brackets_and_rounds_down() {
     let p =
         points(&[(0.1, Some(1.0)), (0.2, Some(0.8)), (0.4, Some(0.7)), (0.8, None), (1.6, Some(f64::NAN))]);
     let BestLr::Interior { learning_rate, high, .. } = best_learning_rate(&p) else { panic!() };
-    assert!(learning_rate <= 0.4 * (1.0 + 1e-12) && learning_rate >= 0.2 && high <= 0.4 * (1.0 + 1e-12));
+    assert!((0.2..=0.4 * (1.0 + 1e-12)).contains(&learning_rate) && high <= 0.4 * (1.0 + 1e-12));
     // A diverged repeat is not hidden by a lucky one.
     let p = points(&[(0.1, Some(1.0)), (0.2, Some(0.8)), (0.4, Some(0.7)), (0.4, None)]);
     let BestLr::Interior { learning_rate, .. } = best_learning_rate(&p) else { panic!() };
