@@ -67,6 +67,17 @@ impl Gradients {
         Ok(norms)
     }
 
+    /// Multiplies all gradients by a number.
+    ///
+    /// # Errors
+    /// A device error.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        self.tensors.iter_mut().try_for_each(|g| {
+            *g = g.affine(factor, 0.0)?;
+            Ok(())
+        })
+    }
+
     /// The squared norm of each parameter's gradient, in name order, in f64.
     ///
     /// # Errors

@@ -1,1 +1,54 @@
-//! train
+//! One training run on candle: exact accumulation, the noise tap, schedules in examples.
+//!
+//! A [`Task`] is what is trained (parameters, model, loss); a [`Trainer`] is one run of it. A step takes a
+//! batch of B examples as micro-batches of b: memory decides b, the mathematics sees only B. While the
+//! micro-batches' gradients are added up their squared norms are measured in the same pass, which is all
+//! that the gradient noise scale needs.
+//!
+//! ```
+//! use batchwise_data::{GlyphsConfig, open};
+//! use batchwise_nn::models::{Mlp, MlpConfig};
+//! use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
+//! use batchwise_nn::{Parameters, loss};
+//! use batchwise_schedule::{Examples, LearningRate, Schedule};
+//! use batchwise_train::{Run, Tap, Task, Trainer};
+//! use candle_core::{DType, Device};
+//!
+//! let data = open("glyphs", None, &GlyphsConfig { train_len: 500, test_len: 50, ..Default::default() })?;
+//! let parameters = Parameters::new();
+//! let config = MlpConfig { inputs: 784, hidden: vec![32], classes: 10 };
+//! let model = Mlp::new(&config, parameters.builder(1, DType::F32, &Device::Cpu))?;
+//! let task = Task::new(parameters, Box::new(model), loss::cross_entropy, Device::Cpu);
+//! let run = Run {
+//!     batch: 100,
+//!     micro_batch: 32,
+//!     total: Examples(500),
+//!     schedule: Schedule::constant(LearningRate(0.05)),
+//!     optimizer: OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0 }),
+//!     seed: 1,
+//!     tap: Tap::Norms,
+//! };
+//! let mut trainer = Trainer::new(task, data.train, run)?;
+//! while let Some(step) = trainer.step()? {
+//!     assert_eq!(step.n_micro_batches, 4); // 32 + 32 + 32 + 4
+//! }
+//! # Ok::<(), batchwise_train::TrainError>(())
+//! ```
+//!
+//! The crate does not know what a probe or a report is, and never reads a clock.
+
+#![warn(missing_docs)]
+
+mod accumulate;
+mod error;
+mod evaluate;
+mod noise;
+mod task;
+mod trainer;
+
+pub use batchwise_nn::gradients::Tap;
+pub use error::TrainError;
+pub use evaluate::{Evaluation, evaluate};
+pub use noise::{NoiseReading, measure_noise};
+pub use task::Task;
+pub use trainer::{Run, StepReport, Trainer};

@@ -15,7 +15,6 @@ pub(crate) trait Element:
 
     fn exp(self) -> Self;
     fn ln(self) -> Self;
-    fn sqrt(self) -> Self;
 
     /// The elements of a storage of this type, writable.
     fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
@@ -35,9 +34,6 @@ macro_rules! element {
             }
             fn ln(self) -> Self {
                 self.ln()
-            }
-            fn sqrt(self) -> Self {
-                self.sqrt()
             }
             fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
                 match storage {

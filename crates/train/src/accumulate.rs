@@ -1,0 +1,110 @@
+//! The exactly weighted sum of micro-batch gradients.
+
+use crate::noise::NoiseReading;
+use crate::{Tap, Task, TrainError};
+use batchwise_data::{Batch, DataError, Loader};
+use batchwise_estimate::noise::MicroNorm;
+use batchwise_nn::Gradients;
+use candle_core::{DType, Tensor};
+use std::ops::Range;
+
+/// What one batch gave: the mean gradient is left in the [`Gradients`].
+pub(crate) struct Accumulated {
+    /// Mean loss over the batch.
+    pub(crate) loss: f64,
+    pub(crate) n_micro_batches: usize,
+    /// Each micro-batch's weight, and the squared norm of its mean gradient for each parameter.
+    micro: Vec<(f64, Vec<f64>)>,
+}
+
+/// The micro-batches of a batch: full ones, then what is left.
+pub(crate) fn micro_batches(batch: Range<u64>, micro_batch: u64) -> impl Iterator<Item = Range<u64>> {
+    let end = batch.end;
+    batch.step_by(micro_batch.max(1) as usize).map(move |start| start..(start + micro_batch.max(1)).min(end))
+}
+
+/// Leaves the mean gradient over `batch` in `gradients`, whatever the micro-batches' sizes.
+///
+/// Each micro-batch's loss *sum* is divided by the weight of the whole batch before its backward pass, so
+/// the sum of the gradients is the batch's mean gradient and a short micro-batch counts for what it holds.
+/// `next` is prefetched while the last micro-batch is computed.
+pub(crate) fn accumulate(
+    task: &Task,
+    loader: &mut Loader,
+    batch: Range<u64>,
+    micro_batch: u64,
+    next: Option<Range<u64>>,
+    tap: Tap,
+    gradients: &mut Gradients,
+) -> Result<Accumulated, TrainError> {
+    gradients.clear();
+    let expected = (batch.end - batch.start) as f64;
+    let mut parts = micro_batches(batch, micro_batch).peekable();
+    let mut sums: Vec<Tensor> = Vec::new();
+    let mut micro: Vec<(f64, Vec<f64>)> = Vec::new();
+    let mut weight = 0.0;
+    while let Some(part) = parts.next() {
+        let data = receive(loader, part)?;
+        if let Some(following) = parts.peek().cloned().or_else(|| next.clone()) {
+            loader.request(following)?;
+        }
+        let output = {
+            let _span = tracing::trace_span!("forward").entered();
+            task.model.forward_t(&data.inputs, true)?
+        };
+        let loss = (task.loss)(&output, &data.targets)?;
+        drop(output);
+        let _span = tracing::trace_span!("backward").entered();
+        let mut store = loss.sum.affine(1.0 / expected, 0.0)?.backward()?;
+        let norms = gradients.add(&task.parameters, &mut store, tap)?;
+        let to_mean = (expected / loss.weight).powi(2);
+        micro.push((loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect()));
+        weight += loss.weight;
+        sums.push(loss.sum.detach());
+    }
+    if weight != expected {
+        // Losses that weigh tokens, say: the true weight is known only now.
+        gradients.scale(expected / weight)?;
+    }
+    // Read once per batch: on a GPU each read waits for the device.
+    let mut loss = 0.0;
+    for sum in &sums {
+        loss += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    }
+    Ok(Accumulated { loss: loss / weight, n_micro_batches: sums.len(), micro })
+}
+
+impl Accumulated {
+    /// The noise of the batch, if its norms were tapped and there were at least two micro-batches.
+    pub(crate) fn noise(&self, gradients: &Gradients) -> Result<Option<NoiseReading>, TrainError> {
+        if self.n_micro_batches < 2 || self.micro.iter().any(|(_, norms)| norms.is_empty()) {
+            return Ok(None);
+        }
+        let groups = gradients
+            .norms2()?
+            .into_iter()
+            .enumerate()
+            .map(|(i, batch_norm2)| {
+                let norms: Vec<MicroNorm> =
+                    self.micro.iter().map(|(weight, norm2)| MicroNorm { weight: *weight, norm2: norm2[i] }).collect();
+                batchwise_estimate::noise::measure(&norms, batch_norm2)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let total = batchwise_estimate::noise::add(&groups);
+        Ok(Some(NoiseReading { groups, total }))
+    }
+}
+
+/// The batch at `positions`, which an earlier call may have requested already; what was requested for
+/// other positions (before the batch size changed) is dropped.
+fn receive(loader: &mut Loader, positions: Range<u64>) -> Result<Batch, DataError> {
+    let _span = tracing::trace_span!("data").entered();
+    while 0 < loader.n_outstanding() {
+        let batch = loader.receive()?;
+        if batch.positions == positions {
+            return Ok(batch);
+        }
+    }
+    loader.request(positions)?;
+    loader.receive()
+}
