@@ -56,7 +56,7 @@ fn the_choice_is_the_smallest_equivalent_and_not_above_the_optimum() {
             .unwrap();
     // Closed form of §8.1 with z = 10: optimum 2000; 1024 costs 4.0 %, 4096 4.4 %, 512 18 %.
     assert_eq!((sharp.time_optimal, sharp.batch_size, sharp.equivalent), (2048, 1024, (1024, 4096)));
-    assert!(sharp.probability_best.iter().any(|p| *p == (2048, 1.0)));
+    assert!(sharp.probability_best.contains(&(2048, 1.0)));
     for spread in [0.3, 0.75, 2.1] {
         let d =
             decide(&candidates(14, 0.0, &mut source, |b| 2e-3 + 1e-5 * b), &belief(5000.0, spread), 1000, 1)
@@ -83,7 +83,8 @@ fn repeat(a: f64, c: f64, critical: f64, gamma: f64, seed: u64) -> (f64, f64) {
     let least = (0..=12).map(|k| time(1 << k)).fold(f64::INFINITY, f64::min);
     let (mut counts, mut good) = (HashMap::new(), 0.0);
     for rep in 0..REPS {
-        let d = decide(&candidates(12, 0.03, &mut source, truth), &supervised(critical), 300, rep).unwrap();
+        let d = decide(&candidates(12, 0.03, &mut source, truth), &supervised(critical), 300, rep)
+            .expect("legal arguments");
         *counts.entry(d.batch_size).or_insert(0.0) += 1.0 / REPS as f64;
         good += f64::from(u8::from(time(d.batch_size) / least <= 1.10)) / REPS as f64;
     }
