@@ -1,1 +1,23 @@
-//! lab
+//! Probes in child processes, the advice procedure and its report.
+//!
+//! Implement [`Workload`] for your model; [`advise`] then measures memory, step time, gradient noise and a
+//! learning rate, joins them into one recommendation, and confirms it by short trainings. Every measurement
+//! runs in a child process ([`process`]), so one that is killed for memory takes nothing with it.
+//!
+//! The crate prints nothing: it reports through callbacks, and the program decides what to show.
+
+#![warn(missing_docs)]
+
+pub mod advice;
+pub mod advise;
+pub mod bytes;
+mod error;
+pub mod output;
+pub mod probe;
+pub mod process;
+pub mod provenance;
+pub mod report;
+pub mod workload;
+
+pub use error::LabError;
+pub use workload::Workload;

@@ -52,6 +52,8 @@ pub struct DeviceInfo {
     pub spec: DeviceSpec,
     /// What it is.
     pub description: String,
+    /// Threads of the compute pool that work with it.
+    pub threads: usize,
     /// Bytes of memory in all, if known.
     pub total_bytes: Option<u64>,
     /// Bytes a program could still use, if known.
@@ -101,6 +103,7 @@ pub fn list() -> Vec<DeviceInfo> {
             devices.push(DeviceInfo {
                 spec,
                 description: description.to_owned(),
+                threads: rayon::current_num_threads(),
                 total_bytes: None,
                 available_bytes: None,
             });
@@ -117,6 +120,7 @@ pub fn cpu_info() -> DeviceInfo {
     let mut info = DeviceInfo {
         spec: DeviceSpec::Cpu,
         description: format!("{}, {threads} threads", std::env::consts::ARCH),
+        threads,
         total_bytes: None,
         available_bytes: None,
     };

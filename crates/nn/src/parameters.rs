@@ -82,6 +82,28 @@ impl Parameters {
             .collect()
     }
 
+    /// All values as a safetensors file, in name order.
+    ///
+    /// # Errors
+    /// A device that fails to copy.
+    ///
+    /// ```
+    /// use batchwise_nn::Parameters;
+    /// use candle_core::{DType, Device};
+    ///
+    /// let parameters = Parameters::new();
+    /// candle_nn::linear(4, 2, parameters.builder(7, DType::F32, &Device::Cpu))?;
+    /// let file = parameters.to_safetensors()?;
+    /// let read = candle_core::safetensors::load_buffer(&file, &Device::Cpu)?;
+    /// assert_eq!(read["weight"].dims(), [2, 4]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn to_safetensors(&self) -> Result<Vec<u8>> {
+        let tensors: BTreeMap<String, Tensor> =
+            self.lock().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        Ok(safetensors::serialize(&tensors, None)?)
+    }
+
     /// Copies of all values, detached from the variables' storage.
     ///
     /// # Errors

@@ -91,13 +91,13 @@ impl Accumulated {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let total = batchwise_estimate::noise::add(&groups);
-        Ok(Some(NoiseReading { groups, total }))
+        Ok(Some(NoiseReading { groups, total, loss: self.loss }))
     }
 }
 
 /// The batch at `positions`, which an earlier call may have requested already; what was requested for
 /// other positions (before the batch size changed) is dropped.
-fn receive(loader: &mut Loader, positions: Range<u64>) -> Result<Batch, DataError> {
+pub(crate) fn receive(loader: &mut Loader, positions: Range<u64>) -> Result<Batch, DataError> {
     let _span = tracing::trace_span!("data").entered();
     while 0 < loader.n_outstanding() {
         let batch = loader.receive()?;

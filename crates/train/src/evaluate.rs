@@ -1,9 +1,11 @@
 //! Loss and accuracy on a whole data set.
 
+use crate::accumulate::{micro_batches, receive};
 use crate::{Task, TrainError};
 use batchwise_data::{Dataset, Loader};
 use batchwise_nn::loss;
 use candle_core::DType;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How a model does on a data set.
@@ -30,15 +32,29 @@ impl Evaluation {
 /// # Errors
 /// Data and device errors.
 pub fn evaluate(task: &Task, dataset: &Arc<dyn Dataset>, batch: u64) -> Result<Evaluation, TrainError> {
-    let n = dataset.len();
     let mut loader = Loader::sequential(Arc::clone(dataset), task.device.clone())?;
-    let mut parts = crate::accumulate::micro_batches(0..n, batch).peekable();
-    if let Some(first) = parts.peek() {
-        loader.request(first.clone())?;
+    evaluate_on(task, &mut loader, 0..dataset.len(), batch)
+}
+
+/// Evaluates on the examples at `positions` of the loader's order, which must lie in one epoch.
+///
+/// # Errors
+/// No positions; data and device errors.
+pub fn evaluate_on(
+    task: &Task,
+    loader: &mut Loader,
+    positions: Range<u64>,
+    batch: u64,
+) -> Result<Evaluation, TrainError> {
+    let n = positions.end.saturating_sub(positions.start);
+    if n == 0 {
+        let (name, found) = ("the number of examples to evaluate on", n.to_string());
+        return Err(TrainError::Config { name, found, allowed: "at least 1" });
     }
+    let mut parts = micro_batches(positions, batch).peekable();
     let (mut sum, mut weight, mut hits) = (0.0, 0.0, 0);
-    while parts.next().is_some() {
-        let data = loader.receive()?;
+    while let Some(part) = parts.next() {
+        let data = receive(loader, part)?;
         if let Some(next) = parts.peek() {
             loader.request(next.clone())?;
         }

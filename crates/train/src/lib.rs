@@ -48,7 +48,7 @@ mod trainer;
 
 pub use batchwise_nn::gradients::Tap;
 pub use error::TrainError;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_on};
 pub use noise::{NoiseReading, measure_noise};
 pub use task::Task;
 pub use trainer::{Run, StepReport, Trainer};

@@ -14,6 +14,8 @@ pub struct NoiseReading {
     pub groups: Vec<Measurement>,
     /// Their exact sum.
     pub total: Measurement,
+    /// Mean loss over the batch.
+    pub loss: f64,
 }
 
 /// Measures the noise on the examples at `positions` without changing the parameters.

@@ -1,0 +1,175 @@
+//! What can be typed.
+
+use batchwise_lab::{bytes, probe::trial::ScheduleKind};
+use batchwise_nn::device::DeviceSpec;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Which batch size, learning rate and accumulation should this model train with, on this data and device?
+#[derive(Debug, Parser)]
+#[command(name = "batchwise", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) common: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Measure memory, speed, learning rate and noise, and recommend a batch size
+    Advise(AdviseArguments),
+    /// Measure peak memory by micro-batch
+    Memory(ProbeArguments),
+    /// Measure the time of a step by batch size
+    Speed(ProbeArguments),
+    /// Measure the gradient noise scale over a short training
+    Noise(NoiseArguments),
+    /// Train once and evaluate
+    Train(TrainArguments),
+    /// Show what a data set holds
+    Data,
+    /// List the devices this build can use here
+    Devices,
+    /// Answer one probe request on standard input (used by the other commands)
+    #[command(hide = true)]
+    Probe,
+}
+
+/// The options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Options {
+    /// Data set: glyphs (built in), a name in the data folder such as mnist or fashion-mnist, or a folder of
+    /// IDX files
+    #[arg(long, global = true, value_name = "NAME|DIR", default_value = "glyphs")]
+    pub data: String,
+    /// Where named data sets are [default: $BATCHWISE_DATA, then the user's cache folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Model to train
+    #[arg(long, global = true, default_value = "cnn")]
+    pub model: String,
+    /// Optimizer to train with
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub optimizer: OptimizerName,
+    /// Device to train on: auto, cpu, cuda:N or metal:N
+    #[arg(long, global = true, default_value = "auto")]
+    pub device: DeviceSpec,
+    /// Memory that training may take beside the data set, such as 2GiB [default: 80 % of what is free]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = bytes::parse)]
+    pub memory: Option<u64>,
+    /// Seed of initial weights, order of the examples and all else that is random
+    #[arg(long, global = true, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for the results [default: a new one in batchwise-out]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write into --out even if it holds results
+    #[arg(long, global = true)]
+    pub force: bool,
+    /// Print only the result, as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// Also write the log as JSON lines to this file (RUST_LOG sets the level)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_json: Option<PathBuf>,
+}
+
+/// The optimizers by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OptimizerName {
+    /// Stochastic gradient descent with momentum 0.9
+    #[default]
+    Sgd,
+    /// Adam with decoupled weight decay 0.01
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+impl OptimizerName {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::AdamW => "adamw",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ProbeArguments {
+    /// Largest batch to try
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    pub(super) max_batch: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct AdviseArguments {
+    #[command(flatten)]
+    pub(super) probe: ProbeArguments,
+    /// Examples of each short training [default: one epoch, at most 60,000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(super) examples: Option<u64>,
+    /// Seeds with which the advice is confirmed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(super) confirmation_seeds: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct NoiseArguments {
+    #[command(flatten)]
+    pub(super) probe: ProbeArguments,
+    /// Examples of the training [default: one epoch, at most 60,000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(super) examples: Option<u64>,
+    /// Peak learning rate of the training [default: the best of a range test]
+    #[arg(long, value_name = "X")]
+    pub(super) lr: Option<f64>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct TrainArguments {
+    /// Examples of one optimizer step
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) batch: u64,
+    /// Examples of one forward and backward pass [default: the batch, or what --memory allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) micro_batch: Option<u64>,
+    /// Peak learning rate [default: 0.02 for sgd, 0.002 for adamw]
+    #[arg(long, value_name = "X")]
+    pub(super) lr: Option<f64>,
+    /// Learning rate over the run
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) schedule: ScheduleName,
+    /// Length of the run in examples
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=1 << 50))]
+    pub(super) examples: Option<u64>,
+    /// Length of the run in passes over the training set [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(super) epochs: Option<u64>,
+    /// Measure the gradient noise of every step that has two micro-batches or more
+    #[arg(long)]
+    pub(super) tap: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum ScheduleName {
+    /// A tenth of warmup, then half a cosine to 0
+    #[default]
+    Cosine,
+    /// The same throughout
+    Constant,
+}
+
+impl From<ScheduleName> for ScheduleKind {
+    fn from(name: ScheduleName) -> Self {
+        match name {
+            ScheduleName::Cosine => Self::WarmupCosine,
+            ScheduleName::Constant => Self::Constant,
+        }
+    }
+}

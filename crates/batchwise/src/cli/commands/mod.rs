@@ -1,0 +1,144 @@
+//! One file for each command.
+
+mod advise;
+mod data;
+mod devices;
+mod probes;
+mod train;
+
+use super::arguments::{Arguments, Command};
+use super::{Cli, Options};
+use batchwise_data::Splits;
+use batchwise_lab::advise::{MemoryLimit, Settings, Subject};
+use batchwise_lab::output::Output;
+use batchwise_lab::process::{self, ChildCommand};
+use batchwise_lab::provenance::{self, DataProvenance, Provenance};
+use batchwise_lab::{LabError, Workload, probe};
+use batchwise_nn::device::{self, DeviceSpec};
+use std::path::Path;
+
+pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
+    let options = &arguments.common;
+    match &arguments.command {
+        Command::Advise(arguments) => advise::run(cli, options, arguments),
+        Command::Memory(arguments) => probes::memory(cli, options, arguments),
+        Command::Speed(arguments) => probes::speed(cli, options, arguments),
+        Command::Noise(arguments) => probes::noise(cli, options, arguments),
+        Command::Train(arguments) => train::run(cli, options, arguments),
+        Command::Data => data::run(options),
+        Command::Devices => devices::run(options),
+        Command::Probe => serve(cli, options),
+    }
+}
+
+/// Examples of a short training, unless the user says otherwise: an epoch, at most this.
+const SHORT_TRAINING: u64 = 60_000;
+/// Share of the free memory that training may take unless the user says otherwise.
+const SHARE_OF_FREE: f64 = 0.8;
+
+/// What a command works on, checked before anything is measured.
+struct Session {
+    workload: Box<dyn Workload>,
+    data: Splits,
+    device: DeviceSpec,
+}
+
+impl Session {
+    fn open(cli: &Cli, options: &Options) -> Result<Self, LabError> {
+        let workload = cli.make(options)?;
+        let device = open_device(options)?;
+        let data = workload.open()?;
+        Ok(Self { workload, data, device: device::name(&device) })
+    }
+
+    fn subject(&self, options: &Options) -> Result<Subject, LabError> {
+        let program = std::env::current_exe()
+            .map_err(|error| LabError::Protocol(format!("the program cannot find itself: {error}")))?;
+        Ok(Subject {
+            train_examples: self.data.train.len(),
+            data_bytes: self.data.train.resident_bytes() + self.data.test.resident_bytes(),
+            optimizer: self.workload.optimizer(),
+            anchor_batch: self.workload.anchor_batch(),
+            usual_learning_rate: self.workload.usual_learning_rate(),
+            child: ChildCommand { program, arguments: child_arguments(options, self.device) },
+        })
+    }
+
+    fn settings(&self, options: &Options, examples: Option<u64>, max_batch: u64) -> Settings {
+        Settings {
+            seed: options.seed,
+            examples: examples.unwrap_or(SHORT_TRAINING.min(self.data.train.len())),
+            memory: memory_limit(options),
+            max_batch,
+            confirmation_seeds: 1,
+        }
+    }
+
+    fn provenance(&self, options: &Options) -> Provenance {
+        let description = device::list().into_iter().find(|info| info.spec == self.device);
+        let cpu = device::cpu_info();
+        Provenance {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("BATCHWISE_COMMIT").map(str::to_owned),
+            command: std::env::args().skip(1).collect(),
+            seed: options.seed,
+            model: self.workload.model_name(),
+            optimizer: format!("{:?}", self.workload.optimizer()),
+            data: DataProvenance::of(&self.data),
+            device: self.device.to_string(),
+            device_description: description.unwrap_or_else(|| cpu.clone()).description,
+            threads: cpu.threads,
+            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            started_at: provenance::now(),
+        }
+    }
+}
+
+fn open_device(options: &Options) -> Result<candle_core::Device, LabError> {
+    options.device.open().map_err(|error| LabError::Input(error.to_string()))
+}
+
+fn memory_limit(options: &Options) -> MemoryLimit {
+    match options.memory {
+        Some(bytes) => MemoryLimit { bytes, is_given: true },
+        None => {
+            let free = device::cpu_info().available_bytes.unwrap_or(u64::MAX);
+            MemoryLimit { bytes: (free as f64 * SHARE_OF_FREE) as u64, is_given: false }
+        }
+    }
+}
+
+/// The folder for a command's results: --out, or a new one.
+fn output(options: &Options, name: &str) -> Result<Output, LabError> {
+    match &options.out {
+        Some(folder) => Output::create(folder, options.force),
+        None => Output::numbered(Path::new("batchwise-out"), name),
+    }
+}
+
+/// The arguments that lead a child to the same workload on the same device.
+fn child_arguments(options: &Options, device: DeviceSpec) -> Vec<String> {
+    let mut arguments = vec![
+        "probe".to_owned(),
+        format!("--data={}", options.data),
+        format!("--model={}", options.model),
+        format!("--optimizer={}", options.optimizer.name()),
+        format!("--device={device}"),
+        format!("--seed={}", options.seed),
+    ];
+    if let Some(dir) = &options.data_dir {
+        arguments.push(format!("--data-dir={}", dir.display()));
+    }
+    arguments
+}
+
+/// The child's side of every probe.
+fn serve(cli: &Cli, options: &Options) -> Result<(), LabError> {
+    process::serve(|request, emit| {
+        let workload = cli.make(options)?;
+        let data = workload.open()?;
+        let device = open_device(options)?;
+        let context = probe::Context { workload: workload.as_ref(), data, device, seed: options.seed };
+        probe::answer(&context, request, emit)
+    })
+}

@@ -1,0 +1,86 @@
+//! The command line: arguments, commands, and what they show.
+
+mod arguments;
+mod built_in;
+mod commands;
+mod logging;
+mod show;
+
+pub use arguments::{OptimizerName, Options};
+
+use arguments::{Arguments, Command};
+use batchwise_lab::{LabError, Workload, process};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Makes a workload from the options of the command line.
+///
+/// The text of an error is shown as wrong input.
+pub type Factory = fn(&Options) -> Result<Box<dyn Workload>, String>;
+
+/// The commands for a set of workloads.
+#[derive(Debug, Clone, Default)]
+pub struct Cli {
+    workloads: Vec<(String, Factory)>,
+}
+
+impl Cli {
+    /// With the built-in models `cnn` and `mlp`.
+    pub fn built_in() -> Self {
+        Self::default().workload("cnn", built_in::cnn).workload("mlp", built_in::mlp)
+    }
+
+    /// Adds a workload that `--model name` selects; a later one of the same name replaces an earlier one.
+    #[must_use]
+    pub fn workload(mut self, name: &str, factory: Factory) -> Self {
+        self.workloads.retain(|(other, _)| other != name);
+        self.workloads.push((name.to_owned(), factory));
+        self
+    }
+
+    /// Reads the arguments of the process, runs the command, and returns the exit status: 0 done, 2 wrong
+    /// input or usage, 3 no advice can be given, 130 ended by the user, 1 a fault of the program.
+    pub fn main(self) -> ExitCode {
+        // clap itself ends the process with 2 on wrong usage, and with 0 after --help.
+        let arguments = Arguments::parse();
+        if let Err(error) = logging::start(&arguments.common) {
+            return fail(&error);
+        }
+        // A probe ends when its parent closes its input; the parent alone handles the keyboard.
+        if !matches!(arguments.command, Command::Probe) {
+            // Without a handler Ctrl-C still ends everything, only less tidily.
+            let _ = ctrlc::set_handler(|| {
+                if process::is_cancelled() {
+                    std::process::exit(130);
+                }
+                process::cancel();
+            });
+        }
+        match commands::run(&self, &arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        }
+    }
+
+    /// The workload that `--model` names.
+    fn make(&self, options: &Options) -> Result<Box<dyn Workload>, LabError> {
+        match self.workloads.iter().find(|(name, _)| *name == options.model) {
+            Some((_, factory)) => factory(options).map_err(LabError::Input),
+            None => {
+                let names: Vec<&str> = self.workloads.iter().map(|(name, _)| name.as_str()).collect();
+                Err(LabError::Input(format!("unknown model `{}`: there are {}", options.model, names.join(", "))))
+            }
+        }
+    }
+}
+
+fn fail(error: &LabError) -> ExitCode {
+    tracing::debug!(?error);
+    show::error(&error.to_string());
+    match error {
+        LabError::NoAdvice(_) => ExitCode::from(3),
+        LabError::Cancelled => ExitCode::from(130),
+        error if error.is_input() => ExitCode::from(2),
+        _ => ExitCode::from(1),
+    }
+}

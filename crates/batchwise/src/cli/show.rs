@@ -1,0 +1,98 @@
+//! What people see: progress on standard error, results on standard output.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place that prints")]
+
+use super::Options;
+use batchwise_lab::advise::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Write;
+use std::time::Duration;
+
+/// One bar for the phase at hand; finished phases leave a line.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    name: &'static str,
+    quiet: bool,
+}
+
+impl Progress {
+    pub(super) fn new(options: &Options) -> Self {
+        Self { bar: None, name: "", quiet: options.quiet }
+    }
+
+    pub(super) fn on(&mut self, event: Event) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Phase { number, of, name } => {
+                self.finish();
+                self.name = name;
+                // The draw target hides itself where standard error is no terminal.
+                let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+                if let Ok(style) = ProgressStyle::with_template("{prefix:>20} {bar:30} {elapsed:>4} {wide_msg}") {
+                    bar.set_style(style.progress_chars("━╸─"));
+                }
+                bar.set_prefix(format!("[{number}/{of}] {name}"));
+                bar.enable_steady_tick(Duration::from_millis(200));
+                self.bar = Some(bar);
+            }
+            Event::Progress { done, total, note } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_length(total.max(1));
+                    bar.set_position(done);
+                    bar.set_message(note);
+                }
+            }
+            Event::Finding(text) => {
+                self.finish();
+                eprintln!("{:>20}  {text}", self.name);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// An error, with its `hint:` lines if the text has any.
+pub(super) fn error(text: &str) {
+    eprintln!("error: {text}");
+}
+
+/// A line of a result. A closed pipe (`| head`) ends the output quietly.
+pub(super) fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A result as indented JSON.
+pub(super) fn json(value: &impl serde::Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => line(&text),
+        Err(problem) => error(&problem.to_string()),
+    }
+}
+
+/// Columns aligned to the right, the first row as head.
+pub(super) fn table(rows: &[Vec<String>]) {
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| {
+            let padding = width.saturating_sub(cell.chars().count());
+            format!("{}{cell}", " ".repeat(padding))
+        });
+        line(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}

@@ -1,0 +1,89 @@
+//! Why no answer could be given.
+
+use std::path::{Path, PathBuf};
+
+/// Why no answer could be given.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// A setting that is not allowed.
+    #[error("{0}")]
+    Input(String),
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] batchwise_data::DataError),
+    /// A training run.
+    #[error(transparent)]
+    Train(#[from] batchwise_train::TrainError),
+    /// The model or the device.
+    #[error("{0}")]
+    Candle(#[from] candle_core::Error),
+    /// The limit is below what the smallest micro-batch takes.
+    #[error(
+        "--memory {limit} is too small for this model: a micro-batch of 1 takes {needed}; allow at least that much"
+    )]
+    MemoryTooSmall {
+        /// The limit, in human units.
+        limit: String,
+        /// What a micro-batch of 1 takes, or a bound on it.
+        needed: String,
+    },
+    /// There is no advice to give, and why.
+    #[error("no advice can be given: {0}")]
+    NoAdvice(String),
+    /// A child process reported an error.
+    #[error("{text}")]
+    Probe {
+        /// What it reported.
+        text: String,
+        /// Whether the input is wrong.
+        is_input: bool,
+    },
+    /// A child process died where it should not have.
+    #[error("the {probe} probe died ({status}){}", if last_words.is_empty() { String::new() } else { format!(": {last_words}") })]
+    Died {
+        /// Which probe.
+        probe: &'static str,
+        /// Its exit status.
+        status: String,
+        /// The end of its standard error.
+        last_words: String,
+    },
+    /// A child process spoke nonsense.
+    #[error("a probe answered unexpectedly: {0}")]
+    Protocol(String),
+    /// A file or a program.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Ended by the user.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl LabError {
+    /// Whether the user's input is wrong, as opposed to a fault of the program or the machine.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Input(_) | Self::Data(_) | Self::MemoryTooSmall { .. } => true,
+            Self::Probe { is_input, .. } => *is_input,
+            Self::Train(error) => {
+                matches!(error, batchwise_train::TrainError::Data(_) | batchwise_train::TrainError::Config { .. })
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn protocol(text: String) -> Self {
+        Self::Protocol(text)
+    }
+}

@@ -1,0 +1,81 @@
+//! Peak memory of a training step by size of the micro-batch.
+//!
+//! On the CPU the counting allocator gives the exact bytes that parameters, optimizer, gradients,
+//! activations and batches take together; the data set itself is not counted, as it would not be on a GPU.
+
+use super::{Context, Emit, progress};
+use crate::LabError;
+use crate::process::Message;
+use batchwise_estimate::memory::MemoryPoint;
+use batchwise_nn::memory;
+use batchwise_schedule::{Examples, LearningRate, Schedule};
+use batchwise_train::{Run, Tap, Trainer};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Which steps to measure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// (batch, micro-batch) of each step, ascending.
+    pub steps: Vec<(u64, u64)>,
+    /// Bytes training may take: the process dies where it would take more.
+    pub limit_bytes: u64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Peak by micro-batch, in the order asked.
+    pub points: Vec<MemoryPoint>,
+}
+
+/// Enough that the loader runs ahead and every buffer that lives between steps is there.
+const STEPS: usize = 3;
+
+/// Measures each step in turn; a point is emitted as soon as it is known, because the next may kill.
+///
+/// # Errors
+/// No counting allocator, a GPU, a workload that cannot be built, data errors.
+pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Measured, LabError> {
+    if !memory::is_counting() {
+        return Err(LabError::Input(
+            "the program does not count its memory: make batchwise_nn::memory::CountingAllocator its #[global_allocator]"
+                .to_owned(),
+        ));
+    }
+    if !context.device.is_cpu() {
+        return Err(LabError::Input("peak memory can be measured on the CPU only in this version".to_owned()));
+    }
+    let base = memory::live();
+    memory::set_limit(base.saturating_add(request.limit_bytes));
+    let total = request.steps.len() as u64;
+    let mut points = Vec::new();
+    for (i, (batch, micro_batch)) in request.steps.iter().enumerate() {
+        progress(emit, i as u64, total, format!("micro-batch {micro_batch}"));
+        memory::reset_peak();
+        step(context, *batch, *micro_batch)?;
+        let point = MemoryPoint { batch: *micro_batch, peak_bytes: memory::peak().saturating_sub(base) };
+        points.push(point);
+        if let Ok(value) = serde_json::to_value(point) {
+            emit(Message::Point { value });
+        }
+    }
+    Ok(Measured { points })
+}
+
+fn step(context: &Context<'_>, batch: u64, micro_batch: u64) -> Result<(), LabError> {
+    let run = Run {
+        batch,
+        micro_batch,
+        total: Examples(u64::MAX),
+        schedule: Schedule::constant(LearningRate(0.0)),
+        optimizer: context.workload.optimizer(),
+        seed: context.seed,
+        tap: Tap::Off,
+    };
+    let mut trainer = Trainer::new(context.task(context.seed)?, Arc::clone(&context.data.train), run)?;
+    for _ in 0..STEPS {
+        trainer.step()?;
+    }
+    Ok(())
+}

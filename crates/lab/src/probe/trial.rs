@@ -1,0 +1,217 @@
+//! One training run from start to end, with its evaluation.
+
+use super::learning_rate::schedule;
+use super::{Context, Emit, progress};
+use crate::LabError;
+use crate::process::{self, Message};
+use batchwise_data::Loader;
+use batchwise_nn::{fingerprint, memory};
+use batchwise_schedule::{Examples, LearningRate, Schedule};
+use batchwise_train::{Run, Tap, Trainer, evaluate, evaluate_on};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The settings of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Examples of one step.
+    pub batch: u64,
+    /// Examples of one forward and backward pass.
+    pub micro_batch: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// The shape of the learning rate over the run.
+    pub schedule: ScheduleKind,
+    /// Length of the run.
+    pub examples: u64,
+    /// Seed of initial weights and order.
+    pub seed: u64,
+    /// Whether to measure the gradient noise of each step.
+    pub tap: bool,
+}
+
+/// The shape of the learning rate over a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// A tenth of warmup, then half a cosine to 0.
+    #[default]
+    WarmupCosine,
+    /// The same throughout.
+    Constant,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Examples processed.
+    pub examples: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Seconds of training, without evaluation.
+    pub seconds: f64,
+    /// Mean loss afterwards on the first examples of the training set, at most 10,000; null where training
+    /// diverged.
+    pub train_loss: Option<f64>,
+    /// Mean loss on the test set.
+    pub test_loss: Option<f64>,
+    /// Share of the test set classified right.
+    pub test_accuracy: Option<f64>,
+    /// Standard error of the accuracy from the size of the test set alone.
+    pub test_accuracy_error: Option<f64>,
+    /// Most bytes that training took at once; null where they are not counted.
+    pub peak_bytes: Option<u64>,
+    /// Hash of the parameters in name order.
+    pub weights_sha256: String,
+    /// Where and how training diverged, if it did.
+    pub diverged: Option<String>,
+}
+
+/// One line of the log of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepLine {
+    /// Examples processed.
+    pub examples: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Examples of the last step.
+    pub batch: u64,
+    /// Mean loss per example since the last line.
+    pub loss: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// 𝒢 summed over the steps since the last line, with the tap.
+    pub g2: Option<f64>,
+    /// 𝒮, likewise.
+    pub tr_sigma: Option<f64>,
+}
+
+/// Lines in the log of a run, about.
+const LINES: u64 = 200;
+/// The training loss is taken on so many examples, at most.
+const TRAIN_LOSS_ON: u64 = 10_000;
+
+/// Trains and evaluates. Divergence is an outcome, not an error.
+///
+/// # Errors
+/// A workload that cannot be built, sizes of 0, data and device errors.
+pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Outcome, LabError> {
+    Ok(run_with_trainer(context, request, emit)?.0)
+}
+
+/// The same, and the trained weights as a safetensors file.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_keeping_weights(
+    context: &Context<'_>,
+    request: &Request,
+    emit: Emit<'_>,
+) -> Result<(Outcome, Vec<u8>), LabError> {
+    let (outcome, trainer) = run_with_trainer(context, request, emit)?;
+    Ok((outcome, trainer.task().parameters.to_safetensors()?))
+}
+
+fn run_with_trainer(
+    context: &Context<'_>,
+    request: &Request,
+    emit: Emit<'_>,
+) -> Result<(Outcome, Trainer), LabError> {
+    let total = Examples(request.examples);
+    let run = Run {
+        batch: request.batch,
+        micro_batch: request.micro_batch,
+        total,
+        schedule: match request.schedule {
+            ScheduleKind::WarmupCosine => schedule(request.learning_rate, total),
+            ScheduleKind::Constant => Schedule::constant(LearningRate(request.learning_rate)),
+        },
+        optimizer: context.workload.optimizer(),
+        seed: request.seed,
+        tap: if request.tap { Tap::Norms } else { Tap::Off },
+    };
+    let base = memory::live();
+    memory::reset_peak();
+    let mut trainer = Trainer::new(context.task(request.seed)?, Arc::clone(&context.data.train), run)?;
+    let start = Instant::now();
+    let diverged = train(&mut trainer, request, emit)?;
+    context.device.synchronize()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let peak_bytes = memory::is_counting().then(|| memory::peak().saturating_sub(base));
+
+    let named = trainer.task().parameters.named();
+    let weights_sha256 = fingerprint::sha256(named.iter().map(|(name, var)| (name.as_str(), var.as_tensor())))?;
+    let mut outcome = Outcome {
+        examples: trainer.progress().0,
+        steps: trainer.steps().0,
+        seconds,
+        train_loss: None,
+        test_loss: None,
+        test_accuracy: None,
+        test_accuracy_error: None,
+        peak_bytes,
+        weights_sha256,
+        diverged,
+    };
+    if outcome.diverged.is_none() {
+        progress(emit, request.examples, request.examples, "evaluating");
+        // Evaluation has no gradients, so it may take larger batches than training at the same memory.
+        let batch = request.micro_batch.clamp(1, 256);
+        let mut loader = Loader::sequential(Arc::clone(&context.data.train), context.device.clone())?;
+        let judged = context.data.train.len().min(TRAIN_LOSS_ON);
+        let on_train = evaluate_on(trainer.task(), &mut loader, 0..judged, batch)?;
+        let on_test = evaluate(trainer.task(), &context.data.test, batch)?;
+        if on_train.loss.is_finite() && on_test.loss.is_finite() {
+            outcome.train_loss = Some(on_train.loss);
+            outcome.test_loss = Some(on_test.loss);
+            outcome.test_accuracy = Some(on_test.accuracy);
+            outcome.test_accuracy_error = Some(on_test.accuracy_standard_error());
+        } else {
+            outcome.diverged = Some("the loss after training is not finite".to_owned());
+        }
+    }
+    Ok((outcome, trainer))
+}
+
+/// Runs to the end, or to the step where the loss is no longer finite, and says so.
+fn train(trainer: &mut Trainer, request: &Request, emit: Emit<'_>) -> Result<Option<String>, LabError> {
+    let every = (request.examples / LINES).max(1);
+    let (mut loss_sum, mut weight, mut next_line) = (0.0, 0.0, every);
+    let mut noise: Option<(f64, f64)> = None;
+    loop {
+        if process::is_cancelled() {
+            return Err(LabError::Cancelled);
+        }
+        let step = match trainer.step() {
+            Ok(None) => return Ok(None),
+            Ok(Some(step)) => step,
+            Err(error) if error.is_divergence() => return Ok(Some(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        loss_sum += step.loss * step.batch as f64;
+        weight += step.batch as f64;
+        if let Some(reading) = &step.noise {
+            let (g2, s) = noise.unwrap_or_default();
+            noise = Some((g2 + reading.total.g2, s + reading.total.tr_sigma));
+        }
+        if step.progress.0 < next_line && step.progress.0 < request.examples {
+            continue;
+        }
+        next_line = step.progress.0 + every;
+        let line = StepLine {
+            examples: step.progress.0,
+            steps: step.step.0 + 1,
+            batch: step.batch,
+            loss: loss_sum / weight,
+            learning_rate: step.learning_rate.0,
+            g2: noise.map(|noise| noise.0),
+            tr_sigma: noise.map(|noise| noise.1),
+        };
+        progress(emit, line.examples, request.examples, format!("loss {:.3}", line.loss));
+        if let Ok(value) = serde_json::to_value(&line) {
+            emit(Message::Point { value });
+        }
+        (loss_sum, weight, noise) = (0.0, 0.0, None);
+    }
+}

@@ -1,0 +1,223 @@
+//! Probes in child processes that may die without harm.
+//!
+//! The parent starts its own program again, hands it a request as JSON on standard input, and reads
+//! messages as JSON lines from standard output. The child ends when its standard input closes, so it never
+//! outlives the parent; the parent's [`cancel`] ends all children.
+
+use crate::LabError;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How to start the program again for one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments, which lead to [`serve`].
+    pub arguments: Vec<String>,
+}
+
+/// What a child says, one JSON object per line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum Message {
+    /// How far it is.
+    Progress {
+        /// Units of work done.
+        done: u64,
+        /// Of so many.
+        total: u64,
+        /// What is being done.
+        note: String,
+    },
+    /// One result of several.
+    Point {
+        /// The result.
+        value: serde_json::Value,
+    },
+    /// The last result; the child ends.
+    Done {
+        /// The result.
+        value: serde_json::Value,
+    },
+    /// The child could not do it.
+    Failed {
+        /// Why.
+        text: String,
+        /// Whether the input is wrong, as opposed to a fault of the program.
+        is_input: bool,
+    },
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending<T> {
+    /// With a result.
+    Done(T),
+    /// Killed or aborted, for lack of memory as a rule.
+    Died {
+        /// Its exit status in words.
+        status: String,
+        /// The last lines it wrote to standard error.
+        last_words: String,
+    },
+}
+
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+static CHILDREN: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
+
+/// Ends all children, and makes every later [`run`] fail with [`LabError::Cancelled`].
+pub fn cancel() {
+    CANCELLED.store(true, SeqCst);
+    for child in CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // A child that has ended already cannot be killed, and need not be.
+        let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    }
+}
+
+/// Whether [`cancel`] was called.
+pub fn is_cancelled() -> bool {
+    CANCELLED.load(SeqCst)
+}
+
+/// Runs one request in a child and returns how it ended; `on_message` sees progress and points.
+///
+/// # Errors
+/// The program does not start, answers something else, reports an error, or the run was cancelled. A child
+/// that dies is no error: see [`Ending::Died`].
+pub fn run<T: DeserializeOwned>(
+    command: &ChildCommand,
+    request: &impl Serialize,
+    on_message: &mut dyn FnMut(Message),
+) -> Result<Ending<T>, LabError> {
+    if is_cancelled() {
+        return Err(LabError::Cancelled);
+    }
+    let request = serde_json::to_string(request).map_err(|error| LabError::protocol(error.to_string()))?;
+    let mut child = Command::new(&command.program)
+        .args(&command.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| LabError::io("start", &command.program, source))?;
+    let stdin = child.stdin.take();
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(LabError::protocol("the child has no pipes".to_owned()));
+    };
+    let child = Registered::new(child);
+    let last_words = std::thread::spawn(move || tail(stderr));
+    // A child that dies at once closes the pipe; its end is seen below. The pipe stays open until the end,
+    // because its closing tells the child to stop.
+    let mut stdin = stdin;
+    if let Some(stdin) = &mut stdin {
+        let _ = writeln!(stdin, "{request}");
+    }
+
+    let mut result = None;
+    for line in BufReader::new(stdout).lines() {
+        let Ok(line) = line else { break };
+        match serde_json::from_str(&line) {
+            Ok(Message::Done { value }) => result = Some(Ok(value)),
+            Ok(Message::Failed { text, is_input }) => result = Some(Err(LabError::Probe { text, is_input })),
+            Ok(message) => on_message(message),
+            Err(error) => result = Some(Err(LabError::protocol(format!("{error} in `{line}`")))),
+        }
+    }
+    let status = child.wait();
+    drop(stdin);
+    let last_words = last_words.join().unwrap_or_default();
+    if is_cancelled() {
+        return Err(LabError::Cancelled);
+    }
+    match result {
+        Some(Ok(value)) => serde_json::from_value(value)
+            .map(Ending::Done)
+            .map_err(|error| LabError::protocol(format!("unexpected result: {error}"))),
+        Some(Err(error)) => Err(error),
+        None => Ok(Ending::Died { status: in_words(status), last_words }),
+    }
+}
+
+/// The child's side: reads the request, runs `work`, and writes what it emits. Returns when the work is done.
+///
+/// A thread watches standard input and ends the process when it closes: the parent is gone then.
+pub fn serve<R: DeserializeOwned>(
+    work: impl FnOnce(R, &mut dyn FnMut(Message)) -> Result<serde_json::Value, LabError>,
+) -> Result<(), LabError> {
+    let mut line = String::new();
+    let stdin = std::io::stdin();
+    stdin.read_line(&mut line).map_err(|error| LabError::protocol(error.to_string()))?;
+    let request = serde_json::from_str(&line).map_err(|error| LabError::protocol(format!("bad request: {error}")))?;
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        let _ = stdin.lock().read_to_end(&mut rest);
+        std::process::exit(1);
+    });
+    // Written whole or not at all: when the parent is gone the watcher ends the process.
+    let mut emit = |message: Message| {
+        if let Ok(text) = serde_json::to_string(&message) {
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        }
+    };
+    match work(request, &mut emit) {
+        Ok(value) => emit(Message::Done { value }),
+        Err(error) => emit(Message::Failed { text: error.to_string(), is_input: error.is_input() }),
+    }
+    Ok(())
+}
+
+/// A child that [`cancel`] knows about for as long as this lives.
+struct Registered(Arc<Mutex<Child>>);
+
+impl Registered {
+    fn new(child: Child) -> Self {
+        let child = Arc::new(Mutex::new(child));
+        let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+        children.push(Arc::clone(&child));
+        if is_cancelled() {
+            let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+        }
+        Self(child)
+    }
+
+    fn wait(&self) -> std::io::Result<ExitStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wait()
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).retain(|child| !Arc::ptr_eq(child, &self.0));
+        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // An early return must not leave it running.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// The last lines of a stream.
+fn tail(stream: impl Read) -> String {
+    let mut lines = VecDeque::new();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        lines.push_back(line);
+        if 20 < lines.len() {
+            lines.pop_front();
+        }
+    }
+    Vec::from(lines).join("\n")
+}
+
+fn in_words(status: std::io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    }
+}

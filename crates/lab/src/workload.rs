@@ -1,0 +1,61 @@
+//! What a user says about their own training.
+
+use batchwise_data::{DataError, Schema, Splits};
+use batchwise_nn::Parameters;
+use batchwise_nn::loss::{self, Loss};
+use batchwise_nn::optim::OptimizerConfig;
+use batchwise_train::Task;
+use candle_core::{DType, Device};
+use candle_nn::{ModuleT, VarBuilder};
+
+/// A model, its data and its optimizer: implement this for your own and every probe and command takes it.
+///
+/// A probe runs in a child process that makes the workload anew, so all methods must give the same each
+/// time they are called.
+pub trait Workload: Send + Sync {
+    /// A short name of the model.
+    fn model_name(&self) -> String;
+
+    /// Opens the data set.
+    ///
+    /// # Errors
+    /// What the source finds wrong.
+    fn open(&self) -> Result<Splits, DataError>;
+
+    /// Builds the model; its parameters come from `vb` and so from addressed randomness.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    fn build(&self, schema: &Schema, vb: VarBuilder<'_>) -> candle_core::Result<Box<dyn ModuleT + Send>>;
+
+    /// The loss, as a sum with its weight.
+    fn loss(&self) -> Loss {
+        loss::cross_entropy
+    }
+
+    /// The optimizer and its hyper-parameters.
+    fn optimizer(&self) -> OptimizerConfig;
+
+    /// The batch size at which the learning rate is tuned before anything is known.
+    fn anchor_batch(&self) -> u64 {
+        64
+    }
+
+    /// The middle of the learning rates to try at the anchor batch.
+    fn usual_learning_rate(&self) -> f64 {
+        match self.optimizer() {
+            OptimizerConfig::Sgd(_) => 0.02,
+            OptimizerConfig::AdamW(_) => 0.002,
+        }
+    }
+}
+
+/// A fresh task of the workload: parameters from (seed, name), on the device.
+///
+/// # Errors
+/// As [`Workload::build`].
+pub fn task(workload: &dyn Workload, schema: &Schema, seed: u64, device: &Device) -> candle_core::Result<Task> {
+    let parameters = Parameters::new();
+    let model = workload.build(schema, parameters.builder(seed, DType::F32, device))?;
+    Ok(Task::new(parameters, model, workload.loss(), device.clone()))
+}
