@@ -70,7 +70,7 @@ impl Grade {
             Self::ModelMisfit => "the model does not fit; see the raw curve",
             Self::Untuned => "the learning rate was not tuned at each batch size; no claim about scaling",
             Self::Contradiction => "two ways of measuring disagree more than tenfold; both are shown",
-            Self::Approximate => "a condition of the method is not met; an order of size only",
+            Self::Approximate => "the method's conditions are met only in part; an order of size",
         }
     }
 }

@@ -5,7 +5,8 @@
 /// # Errors
 /// Says what is allowed.
 pub fn parse(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size of memory: write a number and a unit, such as 800MiB, 2GiB or 1.5GB");
+    let wrong =
+        || format!("`{text}` is no size of memory: write a number and a unit, such as 800MiB, 2GiB or 1.5GB");
     let text = text.trim();
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -39,7 +39,7 @@ pub enum LabError {
         is_input: bool,
     },
     /// A child process died where it should not have.
-    #[error("the {probe} probe died ({status}){}", if last_words.is_empty() { String::new() } else { format!(": {last_words}") })]
+    #[error("the {probe} process died ({status}){}", if last_words.is_empty() { String::new() } else { format!(": {last_words}") })]
     Died {
         /// Which probe.
         probe: &'static str,
@@ -73,7 +73,10 @@ impl LabError {
             Self::Input(_) | Self::Data(_) | Self::MemoryTooSmall { .. } => true,
             Self::Probe { is_input, .. } => *is_input,
             Self::Train(error) => {
-                matches!(error, batchwise_train::TrainError::Data(_) | batchwise_train::TrainError::Config { .. })
+                matches!(
+                    error,
+                    batchwise_train::TrainError::Data(_) | batchwise_train::TrainError::Config { .. }
+                )
             }
             _ => false,
         }

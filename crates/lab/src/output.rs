@@ -62,23 +62,13 @@ impl Output {
         self.folder.join(name)
     }
 
-    /// Writes a file whole: under another name first, then renamed, so that a full disk or a kill leaves
-    /// the old file or none, never half of one.
+    /// Writes a file whole or not at all, see [`write_whole`].
     ///
     /// # Errors
     /// What the system says, with the path.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<PathBuf, LabError> {
-        let (path, partial) = (self.path(name), self.path(&format!(".{name}.partial")));
-        let written = fs::File::create(&partial).and_then(|mut file| {
-            file.write_all(content)?;
-            file.sync_all()
-        });
-        if let Err(source) = written {
-            // The disk is full, perhaps: what was written is of no use.
-            let _ = fs::remove_file(&partial);
-            return Err(LabError::io("write", &path, source));
-        }
-        fs::rename(&partial, &path).map_err(|source| LabError::io("write", &path, source))?;
+        let path = self.path(name);
+        write_whole(&path, content)?;
         Ok(path)
     }
 
@@ -87,10 +77,33 @@ impl Output {
     /// # Errors
     /// As [`Output::write`].
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf, LabError> {
-        let mut text = serde_json::to_string_pretty(value).map_err(|error| LabError::protocol(error.to_string()))?;
+        let mut text =
+            serde_json::to_string_pretty(value).map_err(|error| LabError::protocol(error.to_string()))?;
         text.push('\n');
         self.write(name, text.as_bytes())
     }
+}
+
+/// Writes a file whole: under another name first, then renamed, so that a full disk or a kill leaves the old
+/// file or none, never half of one.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), LabError> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let written = fs::File::create(&partial).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if let Err(source) = written {
+        // The disk is full, perhaps: what was written is of no use.
+        let _ = fs::remove_file(&partial);
+        return Err(LabError::io("write", path, source));
+    }
+    fs::rename(&partial, path).map_err(|source| LabError::io("write", path, source))
 }
 
 #[cfg(test)]

@@ -54,7 +54,12 @@ pub trait Workload: Send + Sync {
 ///
 /// # Errors
 /// As [`Workload::build`].
-pub fn task(workload: &dyn Workload, schema: &Schema, seed: u64, device: &Device) -> candle_core::Result<Task> {
+pub fn task(
+    workload: &dyn Workload,
+    schema: &Schema,
+    seed: u64,
+    device: &Device,
+) -> candle_core::Result<Task> {
     let parameters = Parameters::new();
     let model = workload.build(schema, parameters.builder(seed, DType::F32, device))?;
     Ok(Task::new(parameters, model, workload.loss(), device.clone()))

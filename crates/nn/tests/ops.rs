@@ -110,8 +110,14 @@ fn max_pool2d_gives_a_tie_to_one_element_and_lets_nan_through() {
     let x = Var::from_vec(vec![1f32, 1.0, 1.0, 1.0], (1, 1, 2, 2), &Device::Cpu).unwrap();
     let grads = ops::max_pool2d(&x, 2).unwrap().sum_all().unwrap().backward().unwrap();
     assert_eq!(grads.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 0.0]);
-    let x = Tensor::from_vec(vec![1f32, f32::NAN, 3.0, 1.0], (1, 1, 2, 2), &Device::Cpu).unwrap();
-    assert!(ops::max_pool2d(&x, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0].is_nan());
+    for at in 0..9 {
+        let mut values = vec![1f32; 9];
+        values[at] = f32::NAN;
+        let x = Tensor::from_vec(values, (1, 1, 3, 3), &Device::Cpu).unwrap();
+        let largest = |k| ops::max_pool2d(&x, k).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0];
+        assert!(largest(3).is_nan());
+        assert_eq!(largest(2).is_nan(), at % 3 < 2 && at < 6);
+    }
 }
 
 #[test]

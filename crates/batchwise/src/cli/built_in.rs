@@ -58,9 +58,13 @@ impl Workload for Images {
             }
             Kind::Cnn => {
                 let [in_channels, height, width] = schema.input_shape[..] else {
-                    candle_core::bail!("the cnn takes images (channels, rows, columns), not {:?}", schema.input_shape);
+                    candle_core::bail!(
+                        "the cnn takes images (channels, rows, columns), not {:?}",
+                        schema.input_shape
+                    );
                 };
-                let config = CnnConfig { in_channels, height, width, channels: vec![16, 32], hidden: 64, classes };
+                let config =
+                    CnnConfig { in_channels, height, width, channels: vec![16, 32], hidden: 64, classes };
                 Ok(Box::new(Cnn::new(&config, vb)?))
             }
         }

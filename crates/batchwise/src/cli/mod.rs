@@ -68,7 +68,11 @@ impl Cli {
             Some((_, factory)) => factory(options).map_err(LabError::Input),
             None => {
                 let names: Vec<&str> = self.workloads.iter().map(|(name, _)| name.as_str()).collect();
-                Err(LabError::Input(format!("unknown model `{}`: there are {}", options.model, names.join(", "))))
+                Err(LabError::Input(format!(
+                    "unknown model `{}`: there are {}",
+                    options.model,
+                    names.join(", ")
+                )))
             }
         }
     }

@@ -29,7 +29,9 @@ impl Progress {
                 self.name = name;
                 // The draw target hides itself where standard error is no terminal.
                 let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-                if let Ok(style) = ProgressStyle::with_template("{prefix:>20} {bar:30} {elapsed:>4} {wide_msg}") {
+                if let Ok(style) =
+                    ProgressStyle::with_template("{prefix:>20} {bar:30} {elapsed:>4} {wide_msg}")
+                {
                     bar.set_style(style.progress_chars("━╸─"));
                 }
                 bar.set_prefix(format!("[{number}/{of}] {name}"));

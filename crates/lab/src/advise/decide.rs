@@ -2,7 +2,9 @@
 
 use super::KNEE_EFFICIENCY;
 use crate::LabError;
-use crate::advice::{Binding, LearningRateSearch, NoiseAdvice, NoisePoint, SpeedAdvice, SpeedPoint, TimeToTarget};
+use crate::advice::{
+    Binding, LearningRateSearch, NoiseAdvice, NoisePoint, SpeedAdvice, SpeedPoint, TimeToTarget,
+};
 use batchwise_estimate::decide::{Candidate, Decision, time_optimal_batch, time_to_target_band};
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::grade::Grade;
@@ -43,7 +45,8 @@ impl Rule {
     }
 
     pub(super) fn in_words(&self, batch: u64) -> String {
-        let from = format!("{:.3e}, the best of the range test at batch {}", self.anchor_rate, self.anchor_batch);
+        let from =
+            format!("{:.3e}, the best of the range test at batch {}", self.anchor_rate, self.anchor_batch);
         if batch == self.anchor_batch {
             return from;
         }
@@ -77,7 +80,10 @@ pub(super) fn speed(points: Vec<SpeedPoint>) -> Result<SpeedAdvice, LabError> {
 fn measured_knee(points: &[SpeedPoint]) -> f64 {
     let throughput = |point: &SpeedPoint| point.batch as f64 / point.seconds;
     let best = points.iter().map(throughput).fold(0.0, f64::max);
-    points.iter().find(|point| KNEE_EFFICIENCY * best <= throughput(point)).map_or(0.0, |point| point.batch as f64)
+    points
+        .iter()
+        .find(|point| KNEE_EFFICIENCY * best <= throughput(point))
+        .map_or(0.0, |point| point.batch as f64)
 }
 
 fn time_points(points: &[SpeedPoint]) -> Vec<TimePoint> {
@@ -134,15 +140,16 @@ pub(super) fn time_to_target(
     let closed_form = (speed.model == "sum")
         .then(|| time_optimal_batch(speed.overhead_seconds, speed.seconds_per_example, critical.median))
         .filter(|batch| batch.is_finite());
-    Ok(TimeToTarget { bands, regrets: decision.regrets.clone(), time_optimal: decision.time_optimal, closed_form })
+    Ok(TimeToTarget {
+        bands,
+        regrets: decision.regrets.clone(),
+        time_optimal: decision.time_optimal,
+        closed_form,
+    })
 }
 
 /// What keeps the batch from being larger.
-pub(super) fn binding(
-    decision: &Decision,
-    speed: &SpeedAdvice,
-    accumulation_steps: u64,
-) -> Binding {
+pub(super) fn binding(decision: &Decision, speed: &SpeedAdvice, accumulation_steps: u64) -> Binding {
     let largest = decision.regrets.last().map_or(0, |(batch, _)| *batch);
     let tried = speed.points.last().map_or(0, |point| point.batch);
     if 1 < accumulation_steps {

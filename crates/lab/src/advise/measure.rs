@@ -130,7 +130,11 @@ impl Probes<'_> {
     }
 
     /// Step times up to `max_batch`, in the micro-batches that fit.
-    pub(super) fn speed(&mut self, max_batch: u64, memory: &MemoryModel) -> Result<Vec<SpeedPoint>, LabError> {
+    pub(super) fn speed(
+        &mut self,
+        max_batch: u64,
+        memory: &MemoryModel,
+    ) -> Result<Vec<SpeedPoint>, LabError> {
         let steps = powers_of_two(max_batch)
             .into_iter()
             .map(|batch| Ok((batch, memory.micro_batch(batch)?)))
@@ -156,16 +160,19 @@ impl Probes<'_> {
         request: trial::Request,
         number: u64,
         of: u64,
+        on_line: &mut dyn FnMut(serde_json::Value),
     ) -> Result<trial::Outcome, LabError> {
         let batch = request.batch;
         let on_event = &mut *self.on_event;
-        let ending = run(self.child, &Request::Trial(request), &mut |message| {
-            if let Message::Progress { done, total, note } = message {
+        let ending = run(self.child, &Request::Trial(request), &mut |message| match message {
+            Message::Progress { done, total, note } => {
                 let note = format!("batch {batch}, {note}");
                 on_event(Event::Progress { done: number * total + done, total: of * total, note });
             }
+            Message::Point { value } => on_line(value),
+            Message::Done { .. } | Message::Failed { .. } => {}
         })?;
-        finished("confirmation", ending)
+        finished("training", ending)
     }
 
     /// Runs the advised batch in the largest micro-batch that should fit; where it does not, in smaller
@@ -277,9 +284,10 @@ impl Series {
         let fit = fit_memory(&points).ok();
         // Beyond the last size that ran the fit may go, up to the first that did not.
         let largest = match (&fit, does_not_fit) {
-            (Some(fit), Some(too_large)) => {
-                fit.largest_batch(limit_bytes).unwrap_or(0).clamp(tried, too_large.saturating_sub(1).max(tried))
-            }
+            (Some(fit), Some(too_large)) => fit
+                .largest_batch(limit_bytes)
+                .unwrap_or(0)
+                .clamp(tried, too_large.saturating_sub(1).max(tried)),
             _ => tried,
         };
         Self { points, fit, does_not_fit, largest }

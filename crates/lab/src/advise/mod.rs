@@ -4,6 +4,7 @@ mod decide;
 mod measure;
 mod words;
 
+use crate::LabError;
 use crate::advice::{
     Advice, Confirmation, LearningRateSearch, MemoryAdvice, NoiseAdvice, SCHEMA, SpeedAdvice,
 };
@@ -11,7 +12,6 @@ use crate::output::Output;
 use crate::probe::{learning_rate, noise, trial};
 use crate::process::ChildCommand;
 use crate::provenance::Provenance;
-use crate::LabError;
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::ridge::BestLr;
 use batchwise_nn::optim::OptimizerConfig;
@@ -134,7 +134,7 @@ pub fn advise(
     probes.begin("confirm");
     let confirmation = confirm(&mut probes, settings, batch_size, max_batch, micro_batch, &rule)?;
     output.write_json("confirmation.json", &confirmation)?;
-    let verdict = words::verdict(&confirmation, batch_size);
+    let verdict = words::verdict(&confirmation, batch_size, decision.equivalent);
     probes.found(verdict.text.clone());
 
     let accumulation_steps = batch_size.div_ceil(micro_batch);
@@ -163,7 +163,13 @@ pub fn advise(
         reasons,
         next_measurement: words::next_measurement(&search, &noise, &verdict, batch_size),
         memory,
-        time_to_target: decide::time_to_target(&speed, &noise, &decision, subject.train_examples, settings.seed)?,
+        time_to_target: decide::time_to_target(
+            &speed,
+            &noise,
+            &decision,
+            subject.train_examples,
+            settings.seed,
+        )?,
         speed,
         noise,
         learning_rate_search: search,
@@ -235,6 +241,21 @@ pub fn micro_batch(
     Ok(probes.verify(memory, batch, settings.memory)?.1)
 }
 
+/// One training run in a child; `on_line` sees its log.
+///
+/// # Errors
+/// As [`advise`]; a run that dies for memory.
+pub fn train(
+    subject: &Subject,
+    request: trial::Request,
+    on_event: &mut dyn FnMut(Event),
+    on_line: &mut dyn FnMut(serde_json::Value),
+) -> Result<trial::Outcome, LabError> {
+    let mut probes = Probes { child: &subject.child, on_event, phase: 0, n_phases: 1 };
+    probes.begin("train");
+    probes.trial(request, 0, 1, on_line)
+}
+
 impl Subject {
     /// The largest batch that is tried.
     fn max_batch(&self, settings: &Settings) -> u64 {
@@ -247,7 +268,11 @@ impl Subject {
     }
 }
 
-fn speed_advice(probes: &mut Probes<'_>, max_batch: u64, memory: &MemoryModel) -> Result<SpeedAdvice, LabError> {
+fn speed_advice(
+    probes: &mut Probes<'_>,
+    max_batch: u64,
+    memory: &MemoryModel,
+) -> Result<SpeedAdvice, LabError> {
     probes.begin("speed");
     let speed = decide::speed(probes.speed(max_batch, memory)?)?;
     probes.found(words::speed(&speed));
@@ -279,9 +304,10 @@ fn learning_rate_search(
 fn anchor_rate(search: &LearningRateSearch) -> Result<f64, LabError> {
     match &search.best {
         BestLr::Interior { learning_rate, .. } | BestLr::AtEdge { learning_rate, .. } => Ok(*learning_rate),
-        BestLr::NotIdentified { why } => {
-            Err(LabError::NoAdvice(format!("no learning rate trains this model at batch {}: {why}", search.anchor_batch)))
-        }
+        BestLr::NotIdentified { why } => Err(LabError::NoAdvice(format!(
+            "no learning rate trains this model at batch {}: {why}",
+            search.anchor_batch
+        ))),
     }
 }
 
@@ -313,7 +339,8 @@ fn noise_advice(
             "the training on which the gradient noise was to be measured failed: {diverged}"
         )));
     }
-    let phis: Vec<(f64, Ratio)> = measured.points.iter().map(|p| (p.examples_seen as f64, decide::ratio(p))).collect();
+    let phis: Vec<(f64, Ratio)> =
+        measured.points.iter().map(|p| (p.examples_seen as f64, decide::ratio(p))).collect();
     let average = batchwise_estimate::trajectory::average_phi(&phis);
     let critical_batch = batchwise_estimate::critical::critical_batch_from_phi(
         &average,
@@ -380,9 +407,11 @@ fn confirm(
                 examples: settings.examples,
                 seed,
                 tap: false,
+                limit_bytes: Some(settings.memory.bytes),
+                weights: None,
             };
             let learning_rate = request.learning_rate;
-            let outcome = probes.trial(request, confirmation.len() as u64, n_trials)?;
+            let outcome = probes.trial(request, confirmation.len() as u64, n_trials, &mut |_| {})?;
             confirmation.push(Confirmation {
                 batch: *batch,
                 learning_rate,

@@ -89,7 +89,9 @@ pub(super) fn learning_rate(search: &LearningRateSearch) -> String {
                 Edge::Low => "smallest",
                 Edge::High => "largest",
             };
-            format!("the {side} learning rate is the best so far, {learning_rate:.3e}, {tried}: not bracketed")
+            format!(
+                "the {side} learning rate is the best so far, {learning_rate:.3e}, {tried}: not bracketed"
+            )
         }
         BestLr::NotIdentified { why } => format!("no best learning rate: {why}, {tried}"),
     }
@@ -140,10 +142,12 @@ pub(super) fn verified(memory: &MemoryAdvice, micro_batch: u64) -> String {
 }
 
 /// Compares the advised batch with half and twice of it, on the same examples.
-pub(super) fn verdict(confirmation: &[Confirmation], batch_size: u64) -> Verdict {
+pub(super) fn verdict(confirmation: &[Confirmation], batch_size: u64, equivalent: (u64, u64)) -> Verdict {
     let Some(advised) = Mean::of(confirmation, batch_size) else {
         return Verdict {
-            text: format!("the short training at batch {batch_size} diverged: the advised learning rate is too large"),
+            text: format!(
+                "the short training at batch {batch_size} diverged: the advised learning rate is too large"
+            ),
             better: Some(batch_size / 2),
         };
     };
@@ -166,7 +170,8 @@ pub(super) fn verdict(confirmation: &[Confirmation], batch_size: u64) -> Verdict
             format!("{:+.2} points of accuracy", 100.0 * gain)
         };
         parts.push(format!("{name} of it was {quality} in {time:.2} times the time"));
-        let dominates = (-noise <= gain && time < CLEARLY_FASTER) || (noise < gain && time <= 1.0 / CLEARLY_FASTER);
+        let dominates =
+            (-noise <= gain && time < CLEARLY_FASTER) || (noise < gain && time <= 1.0 / CLEARLY_FASTER);
         if dominates {
             better = Some(batch);
         }
@@ -179,6 +184,9 @@ pub(super) fn verdict(confirmation: &[Confirmation], batch_size: u64) -> Verdict
     );
     let tail = match better {
         None => "this agrees with the advice".to_owned(),
+        Some(batch) if (equivalent.0..=equivalent.1).contains(&batch) => {
+            format!("this run favours batch {batch}, which the advice holds to be as good")
+        }
         Some(batch) => format!(
             "this run favours batch {batch}, against the advice; it is short, and a target loss was not raced for"
         ),
@@ -354,7 +362,7 @@ mod tests {
 
     #[test]
     fn the_verdict_also_contradicts() {
-        let of = |half, twice| verdict(&[half, trial(64, Some(0.80), 10.0), twice], 64);
+        let of = |half, twice| verdict(&[half, trial(64, Some(0.80), 10.0), twice], 64, (64, 64));
         // Half is slower and no better, twice is faster but worse: as advised.
         let agree = of(trial(32, Some(0.805), 14.0), trial(128, Some(0.75), 8.0));
         assert_eq!(agree.better, None);
@@ -367,9 +375,13 @@ mod tests {
         assert_eq!(of(trial(32, Some(0.85), 10.0), trial(128, Some(0.7), 10.0)).better, Some(32));
         // A neighbour that diverged is said to.
         let diverged = of(trial(32, Some(0.80), 14.0), trial(128, None, 2.0));
-        assert!(diverged.better.is_none() && diverged.text.contains("twice of it diverged"), "{}", diverged.text);
+        assert!(
+            diverged.better.is_none() && diverged.text.contains("twice of it diverged"),
+            "{}",
+            diverged.text
+        );
         // The advised setting itself diverged.
-        let bad = verdict(&[trial(64, None, 1.0), trial(32, Some(0.8), 3.0)], 64);
+        let bad = verdict(&[trial(64, None, 1.0), trial(32, Some(0.8), 3.0)], 64, (64, 64));
         assert!(bad.text.contains("diverged") && bad.better == Some(32));
     }
 }

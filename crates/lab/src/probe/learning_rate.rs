@@ -107,7 +107,8 @@ fn loss_after(context: &Context<'_>, request: &Request, learning_rate: f64) -> R
     let start = request.examples.min(n - judged);
     let order = Order::new(context.seed, n)?;
     let mut loader = Loader::new(Arc::clone(&context.data.train), order, context.device.clone())?;
-    let loss = evaluate_on(trainer.task(), &mut loader, start..start + judged, request.micro_batch.max(64))?.loss;
+    let loss =
+        evaluate_on(trainer.task(), &mut loader, start..start + judged, request.micro_batch.max(64))?.loss;
     Ok(Some(loss).filter(|loss| loss.is_finite() && first.is_none_or(|first| *loss <= first)))
 }
 

@@ -44,7 +44,9 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
         ));
     }
     if !context.device.is_cpu() {
-        return Err(LabError::Input("peak memory can be measured on the CPU only in this version".to_owned()));
+        return Err(LabError::Input(
+            "peak memory can be measured on the CPU only in this version".to_owned(),
+        ));
     }
     let base = memory::live();
     memory::set_limit(base.saturating_add(request.limit_bytes));

@@ -6,9 +6,9 @@ pub mod noise;
 pub mod speed;
 pub mod trial;
 
+use crate::LabError;
 use crate::process::Message;
 use crate::workload::{self, Workload};
-use crate::LabError;
 use batchwise_data::Splits;
 use batchwise_train::Task;
 use candle_core::Device;
@@ -49,7 +49,11 @@ pub type Emit<'a> = &'a mut dyn FnMut(Message);
 ///
 /// # Errors
 /// What the probe meets.
-pub fn answer(context: &Context<'_>, request: Request, emit: Emit<'_>) -> Result<serde_json::Value, LabError> {
+pub fn answer(
+    context: &Context<'_>,
+    request: Request,
+    emit: Emit<'_>,
+) -> Result<serde_json::Value, LabError> {
     let json = |value: Result<serde_json::Value, serde_json::Error>| {
         value.map_err(|error| LabError::protocol(error.to_string()))
     };

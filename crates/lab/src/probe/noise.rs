@@ -120,8 +120,9 @@ fn at(task: &Task, loader: &mut Loader, seen: u64, request: &Request) -> Result<
         }
         let totals: Vec<Measurement> = readings.iter().map(|reading| reading.total).collect();
         let total = estimate(&totals, request.confidence).map_err(batchwise_train::TrainError::from)?;
-        let is_enough =
-            total.g2_standard_error.is_some_and(|error| 0.0 < total.g2 && error <= request.relative_error * total.g2);
+        let is_enough = total
+            .g2_standard_error
+            .is_some_and(|error| 0.0 < total.g2 && error <= request.relative_error * total.g2);
         if is_enough || wanted == available {
             return point(task, seen, request, &readings, &total);
         }

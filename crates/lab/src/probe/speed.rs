@@ -86,7 +86,12 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
 }
 
 /// One untimed step, then timed ones; returns how long these waited for data.
-fn turn(trainer: &mut Trainer, batch: u64, seconds: f64, samples: &mut Vec<f64>) -> Result<Duration, LabError> {
+fn turn(
+    trainer: &mut Trainer,
+    batch: u64,
+    seconds: f64,
+    samples: &mut Vec<f64>,
+) -> Result<Duration, LabError> {
     trainer.step()?;
     trainer.task().device.synchronize()?;
     let start = Instant::now();

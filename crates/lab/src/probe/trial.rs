@@ -3,12 +3,14 @@
 use super::learning_rate::schedule;
 use super::{Context, Emit, progress};
 use crate::LabError;
+use crate::output::write_whole;
 use crate::process::{self, Message};
 use batchwise_data::Loader;
 use batchwise_nn::{fingerprint, memory};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{Run, Tap, Trainer, evaluate, evaluate_on};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +31,10 @@ pub struct Request {
     pub seed: u64,
     /// Whether to measure the gradient noise of each step.
     pub tap: bool,
+    /// Bytes training may take: the process dies where it would take more.
+    pub limit_bytes: Option<u64>,
+    /// Where to write the trained weights, as safetensors.
+    pub weights: Option<PathBuf>,
 }
 
 /// The shape of the learning rate over a run.
@@ -97,27 +103,6 @@ const TRAIN_LOSS_ON: u64 = 10_000;
 /// # Errors
 /// A workload that cannot be built, sizes of 0, data and device errors.
 pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Outcome, LabError> {
-    Ok(run_with_trainer(context, request, emit)?.0)
-}
-
-/// The same, and the trained weights as a safetensors file.
-///
-/// # Errors
-/// As [`run`].
-pub fn run_keeping_weights(
-    context: &Context<'_>,
-    request: &Request,
-    emit: Emit<'_>,
-) -> Result<(Outcome, Vec<u8>), LabError> {
-    let (outcome, trainer) = run_with_trainer(context, request, emit)?;
-    Ok((outcome, trainer.task().parameters.to_safetensors()?))
-}
-
-fn run_with_trainer(
-    context: &Context<'_>,
-    request: &Request,
-    emit: Emit<'_>,
-) -> Result<(Outcome, Trainer), LabError> {
     let total = Examples(request.examples);
     let run = Run {
         batch: request.batch,
@@ -132,6 +117,9 @@ fn run_with_trainer(
         tap: if request.tap { Tap::Norms } else { Tap::Off },
     };
     let base = memory::live();
+    if let Some(limit) = request.limit_bytes {
+        memory::set_limit(base.saturating_add(limit));
+    }
     memory::reset_peak();
     let mut trainer = Trainer::new(context.task(request.seed)?, Arc::clone(&context.data.train), run)?;
     let start = Instant::now();
@@ -140,8 +128,14 @@ fn run_with_trainer(
     let seconds = start.elapsed().as_secs_f64();
     let peak_bytes = memory::is_counting().then(|| memory::peak().saturating_sub(base));
 
+    // What follows is not training and takes little; its memory is not the user's concern.
+    memory::set_limit(u64::MAX);
+    if let Some(path) = &request.weights {
+        write_whole(path, &trainer.task().parameters.to_safetensors()?)?;
+    }
     let named = trainer.task().parameters.named();
-    let weights_sha256 = fingerprint::sha256(named.iter().map(|(name, var)| (name.as_str(), var.as_tensor())))?;
+    let weights_sha256 =
+        fingerprint::sha256(named.iter().map(|(name, var)| (name.as_str(), var.as_tensor())))?;
     let mut outcome = Outcome {
         examples: trainer.progress().0,
         steps: trainer.steps().0,
@@ -171,7 +165,7 @@ fn run_with_trainer(
             outcome.diverged = Some("the loss after training is not finite".to_owned());
         }
     }
-    Ok((outcome, trainer))
+    Ok(outcome)
 }
 
 /// Runs to the end, or to the step where the loss is no longer finite, and says so.

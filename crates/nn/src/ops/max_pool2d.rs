@@ -31,7 +31,7 @@ struct MaxPool2dOp {
     k: usize,
 }
 
-/// The rows and columns of the windows of one plane.
+/// Where the k×k windows of one plane are.
 #[derive(Clone, Copy)]
 struct Windows {
     k: usize,
@@ -40,24 +40,74 @@ struct Windows {
 }
 
 impl Windows {
-    /// Offset in the plane of the first pixel of a window.
-    fn corner(self, window: usize) -> usize {
-        (window / self.out_width * self.width + window % self.out_width) * self.k
+    /// The largest pixel of each window. A NaN wins, so that it is not hidden.
+    fn forward<T: Element>(self, x: &[T], y: &mut [T]) {
+        if self.k == 2 {
+            return self.forward_by_two(x, y);
+        }
+        y.iter_mut().enumerate().for_each(|(window, y)| *y = x[self.largest(x, window)]);
     }
 
-    /// The first largest pixel of a window. A NaN wins, so that it is not hidden.
-    fn largest<T: Element>(self, plane: &[T], window: usize) -> usize {
-        let corner = self.corner(window);
+    /// Puts each window's gradient at its first largest pixel; `dx` is zero before.
+    fn backward<T: Element>(self, x: &[T], dy: &[T], dx: &mut [T]) {
+        if self.k == 2 {
+            return self.backward_by_two(x, dy, dx);
+        }
+        dy.iter().enumerate().for_each(|(window, dy)| dx[self.largest(x, window)] = *dy);
+    }
+
+    /// The first largest pixel of a window, by its offset in the plane.
+    fn largest<T: Element>(self, x: &[T], window: usize) -> usize {
+        let corner = (window / self.out_width * self.width + window % self.out_width) * self.k;
         let mut best = corner;
-        for y in 0..self.k {
-            for at in corner + y * self.width..corner + y * self.width + self.k {
-                if plane[best] < plane[at] || plane[at].partial_cmp(&plane[at]).is_none() {
+        for row in 0..self.k {
+            for at in corner + row * self.width..corner + row * self.width + self.k {
+                if is_larger(x[at], x[best]) {
                     best = at;
                 }
             }
         }
         best
     }
+
+    /// The same for the usual window, row by row and without branches.
+    fn forward_by_two<T: Element>(self, x: &[T], y: &mut [T]) {
+        for (y, rows) in y.chunks_exact_mut(self.out_width).zip(x.chunks_exact(2 * self.width)) {
+            let (upper, lower) = rows.split_at(self.width);
+            let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+            for (y, (&[a, b], &[c, d])) in y.iter_mut().zip(pairs) {
+                let (ab, cd) = (larger(a, b), larger(c, d));
+                *y = larger(ab, cd);
+            }
+        }
+    }
+
+    fn backward_by_two<T: Element>(self, x: &[T], dy: &[T], dx: &mut [T]) {
+        let rows = x.chunks_exact(2 * self.width).zip(dx.chunks_exact_mut(2 * self.width));
+        for (dy, (x, dx)) in dy.chunks_exact(self.out_width).zip(rows) {
+            let (upper, lower) = x.split_at(self.width);
+            let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+            let (dx_upper, dx_lower) = dx.split_at_mut(self.width);
+            let targets = dx_upper.as_chunks_mut::<2>().0.iter_mut().zip(dx_lower.as_chunks_mut::<2>().0);
+            for ((dy, (&[a, b], &[c, d])), (upper, lower)) in dy.iter().zip(pairs).zip(targets) {
+                let in_lower = is_larger(larger(c, d), larger(a, b));
+                let right = if in_lower { is_larger(d, c) } else { is_larger(b, a) };
+                let give = |here: bool| if here { *dy } else { T::ZERO };
+                *upper = [give(!in_lower & !right), give(!in_lower & right)];
+                *lower = [give(in_lower & !right), give(in_lower & right)];
+            }
+        }
+    }
+}
+
+/// Whether `a` takes the place of `b`, which comes first: it is larger, or the first NaN.
+#[expect(clippy::eq_op, reason = "only a NaN differs from itself")]
+fn is_larger<T: Element>(a: T, b: T) -> bool {
+    (b < a) | ((a != a) & (b == b))
+}
+
+fn larger<T: Element>(first: T, second: T) -> T {
+    if is_larger(second, first) { second } else { first }
 }
 
 impl MaxPool2dOp {
@@ -78,11 +128,7 @@ impl MaxPool2dOp {
         dx.par_chunks_mut(plane)
             .zip(x_values.par_chunks(plane))
             .zip(dy_values.par_chunks(out_plane))
-            .for_each(|((dx, x), dy)| {
-                for (window, dy) in dy.iter().enumerate() {
-                    dx[windows.largest(x, window)] = *dy;
-                }
-            });
+            .for_each(|((dx, x), dy)| windows.backward(x, dy, dx));
         Tensor::from_vec(dx, x.shape(), x.device())
     }
 }
@@ -98,9 +144,7 @@ impl CustomOp1 for MaxPool2dOp {
         let storage = dispatch!(self.name(), x.dtype(), T => {
             let x: &[T] = contiguous(self.name(), x, layout)?;
             let mut y = vec![T::ZERO; n * c * out_plane];
-            y.par_chunks_mut(out_plane).zip(x.par_chunks(plane)).for_each(|(y, x)| {
-                y.iter_mut().enumerate().for_each(|(window, y)| *y = x[windows.largest(x, window)]);
-            });
+            y.par_chunks_mut(out_plane).zip(x.par_chunks(plane)).for_each(|(y, x)| windows.forward(x, y));
             T::to_cpu_storage_owned(y)
         });
         Ok((storage, (n, c, height / self.k, width / self.k).into()))

@@ -22,8 +22,9 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &AdviseArguments) -> 
     // The children open the data themselves.
     drop(session);
     let mut progress = Progress::new(options);
-    let advice =
-        batchwise_lab::advise::advise(&subject, &settings, provenance, &output, &mut |event| progress.on(event))?;
+    let advice = batchwise_lab::advise::advise(&subject, &settings, provenance, &output, &mut |event| {
+        progress.on(event)
+    })?;
     progress.finish();
     output.write_json("advice.json", &advice)?;
     let page = output.write("report.html", report::html(&advice).as_bytes())?;

@@ -31,7 +31,8 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
         show::line(&format!("{name:>20}  {value}"));
     }
     let mut rows = vec![["class", "training", "test"].map(str::to_owned).to_vec()];
-    for (class, (train, test)) in info.train_classes.counts.iter().zip(&info.test_classes.counts).enumerate() {
+    for (class, (train, test)) in info.train_classes.counts.iter().zip(&info.test_classes.counts).enumerate()
+    {
         rows.push(vec![class.to_string(), train.to_string(), test.to_string()]);
     }
     show::line("");

@@ -40,7 +40,10 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
     let built = [("cuda", cfg!(feature = "cuda")), ("metal", cfg!(feature = "metal"))];
     let missing: Vec<&str> = built.iter().filter(|(_, is_built)| !is_built).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
-        show::line(&format!("\nNot in this build: {} (cargo features of the same names)", missing.join(", ")));
+        show::line(&format!(
+            "\nNot in this build: {} (cargo features of the same names)",
+            missing.join(", ")
+        ));
     }
     Ok(())
 }

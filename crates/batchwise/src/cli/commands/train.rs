@@ -1,12 +1,11 @@
 //! `train`: one run, its log, its weights and `train.json`.
 
-use super::{Session, open_device, output};
+use super::{Session, output};
 use crate::cli::arguments::TrainArguments;
 use crate::cli::show::{self, Progress};
 use crate::cli::{Cli, Options};
-use batchwise_lab::advise::{self, Event};
-use batchwise_lab::probe::{Context, trial};
-use batchwise_lab::process::Message;
+use batchwise_lab::advise;
+use batchwise_lab::probe::trial;
 use batchwise_lab::provenance::Provenance;
 use batchwise_lab::{LabError, bytes};
 use serde::Serialize;
@@ -65,29 +64,27 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         examples,
         seed: options.seed,
         tap: arguments.tap,
+        limit_bytes: options.memory,
+        weights: Some(output.path("weights.safetensors")),
     };
-    let Session { workload, data, .. } = session;
-    let context = Context { workload: workload.as_ref(), data, device: open_device(options)?, seed: options.seed };
-
+    // The child opens the data itself.
+    drop(session);
     let log_path = output.path("steps.jsonl");
-    let mut log = File::create(&log_path)
-        .map_err(|source| LabError::Io { action: "create", path: log_path.clone(), source })?;
+    let mut log = File::create(&log_path).map_err(|source| LabError::Io {
+        action: "create",
+        path: log_path.clone(),
+        source,
+    })?;
     let mut log_fault = None;
-    progress.on(Event::Phase { number: 1, of: 1, name: "train" });
-    let (outcome, weights) = trial::run_keeping_weights(&context, &request, &mut |message| match message {
-        Message::Point { value } => {
-            if let Err(source) = writeln!(log, "{value}") {
-                log_fault.get_or_insert(source);
-            }
+    let outcome = advise::train(&subject, request.clone(), &mut |event| progress.on(event), &mut |line| {
+        if let Err(source) = writeln!(log, "{line}") {
+            log_fault.get_or_insert(source);
         }
-        Message::Progress { done, total, note } => progress.on(Event::Progress { done, total, note }),
-        Message::Done { .. } | Message::Failed { .. } => {}
     })?;
     progress.finish();
     if let Some(source) = log_fault {
         return Err(LabError::Io { action: "write", path: log_path, source });
     }
-    output.write("weights.safetensors", &weights)?;
     let result = TrainResult {
         schema: batchwise_lab::advice::SCHEMA,
         batch_size: request.batch,
@@ -142,7 +139,8 @@ fn micro_batch(
 }
 
 fn print(result: &TrainResult) {
-    let known = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
+    let known =
+        |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
     let percent = |value: Option<f64>| known(value.map(|value| 100.0 * value), 2);
     let rows = [
         ("examples", format!("{} in {} steps of {}", result.examples, result.steps, result.batch_size)),
@@ -150,7 +148,11 @@ fn print(result: &TrainResult) {
         ("learning rate", format!("{:.3e}", result.learning_rate)),
         (
             "time",
-            format!("{:.1} s, {:.0} examples/s", result.seconds, result.examples as f64 / result.seconds.max(1e-9)),
+            format!(
+                "{:.1} s, {:.0} examples/s",
+                result.seconds,
+                result.examples as f64 / result.seconds.max(1e-9)
+            ),
         ),
         ("train loss", known(result.train_loss, 4)),
         ("test loss", known(result.test_loss, 4)),

@@ -1,0 +1,32 @@
+//! The report: the advice as one HTML file that explains itself, works offline and prints.
+//!
+//! Read `page` first, then in its order: `headline`, `figures`, `tables`, `origin`. A figure is drawn by a
+//! `chart` on two `scale`s; every number passes through `text`.
+#![warn(missing_docs)]
+
+#[cfg(test)]
+mod awkward;
+mod chart;
+mod figure;
+mod figures;
+mod headline;
+mod origin;
+mod page;
+#[cfg(test)]
+mod sample;
+mod scale;
+mod sign;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use crate::advice::Advice;
+
+/// The report of an advice, as one HTML file without external resources or scripts.
+///
+/// Missing numbers are shown as missing; no advice, however degenerate, makes it fail.
+#[must_use]
+pub fn html(advice: &Advice) -> String {
+    page::html(advice)
+}
