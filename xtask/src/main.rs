@@ -1,1 +1,78 @@
-fn main() {}
+//! One door: forwards users' commands to the `batchwise` program, built in release with the device features
+//! this machine has, and runs the project's checks.
+//!
+//! No dependency and no parser: it must start within seconds of a cold clone.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod checks;
+mod doctor;
+mod features;
+mod forward;
+mod shell;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+batchwise: which batch size, learning rate and accumulation should this model train with?
+
+Usage: cargo xtask COMMAND [OPTIONS]
+
+Users' commands (built and run in release; `cargo xtask COMMAND --help` tells more):
+  advise    Measure memory, speed, learning rate and noise, and recommend a batch size
+  memory    Measure peak memory by micro-batch
+  speed     Measure the time of a step by batch size
+  noise     Measure the gradient noise scale over a short training
+  train     Train once and evaluate
+  data      Show what a data set holds
+  devices   List the devices this build can use here
+
+For people who work on the code:
+  test      Build and run every test
+  lint      Format, clippy, docs, cargo-deny and layering
+  bench     Run the criterion benches (arguments go to them: `cargo xtask bench step/cnn`)
+  docs      Build the documentation of the crates (--open shows it)
+  ci        test and lint, as continuous integration does
+  doctor    Say what this machine has and what is missing
+
+The first users' command builds the program, which takes some minutes. The device features are chosen by
+what the machine has; BATCHWISE_FEATURES=cuda,cudnn (or an empty value) overrides that.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        None => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some((command, rest)) => (command.as_str(), rest),
+    };
+    let result = match command {
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        "advise" | "memory" | "speed" | "noise" | "train" | "data" | "devices" => {
+            return forward::to_batchwise(&arguments);
+        }
+        "test" => checks::test(rest),
+        "lint" => checks::lint(),
+        "bench" => checks::bench(rest),
+        "docs" => checks::docs(rest),
+        "ci" => checks::ci(),
+        "doctor" => doctor::run(),
+        _ => {
+            eprintln!("error: unknown command `{command}`\n");
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("error: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -117,6 +117,14 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
+/// Makes every compute thread allocate the workspaces that its kernels keep for reuse.
+///
+/// They are part of what training takes, but a thread allocates its own only when work first comes its
+/// way. Before a peak is measured this makes the figure the same on every run.
+pub fn allocate_workspaces() {
+    crate::kernels::gemm::allocate_workspaces();
+}
+
 /// Tells the C library's allocator to keep large blocks for reuse instead of returning each to the
 /// kernel, which on a training step costs more than the arithmetic (page faults). Linux with glibc only;
 /// elsewhere it does nothing. Call it once, first thing in `main`.

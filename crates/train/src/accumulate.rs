@@ -85,8 +85,11 @@ impl Accumulated {
             .into_iter()
             .enumerate()
             .map(|(i, batch_norm2)| {
-                let norms: Vec<MicroNorm> =
-                    self.micro.iter().map(|(weight, norm2)| MicroNorm { weight: *weight, norm2: norm2[i] }).collect();
+                let norms: Vec<MicroNorm> = self
+                    .micro
+                    .iter()
+                    .map(|(weight, norm2)| MicroNorm { weight: *weight, norm2: norm2[i] })
+                    .collect();
                 batchwise_estimate::noise::measure(&norms, batch_norm2)
             })
             .collect::<Result<Vec<_>, _>>()?;

@@ -74,7 +74,11 @@ impl Trainer {
         let peak = run.schedule.peak().0;
         if !(peak.is_finite() && 0.0 <= peak) {
             let found = peak.to_string();
-            return Err(TrainError::Config { name: "the learning rate", found, allowed: "finite and not negative" });
+            return Err(TrainError::Config {
+                name: "the learning rate",
+                found,
+                allowed: "finite and not negative",
+            });
         }
         let order = Order::new(run.seed, dataset.len())?;
         let loader = Loader::new(dataset, order, task.device.clone())?;
@@ -91,7 +95,8 @@ impl Trainer {
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let Some(batch) = self.batch_at(self.progress.0) else { return Ok(None) };
         let progress = Examples(batch.end);
-        let next = self.batch_at(batch.end).map(|next| next.start..next.end.min(next.start + self.run.micro_batch));
+        let next =
+            self.batch_at(batch.end).map(|next| next.start..next.end.min(next.start + self.run.micro_batch));
         let accumulated = accumulate(
             &self.task,
             &mut self.loader,

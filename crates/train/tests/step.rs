@@ -33,10 +33,18 @@ fn task(kind: Kind, dtype: DType) -> Task {
     let parameters = Parameters::new();
     let vb = parameters.builder(4, dtype, &Device::Cpu);
     let model: Box<dyn ModuleT + Send> = match kind {
-        Kind::Mlp => Box::new(Mlp::new(&MlpConfig { inputs: 784, hidden: vec![16], classes: 10 }, vb).unwrap()),
+        Kind::Mlp => {
+            Box::new(Mlp::new(&MlpConfig { inputs: 784, hidden: vec![16], classes: 10 }, vb).unwrap())
+        }
         Kind::Cnn => {
-            let config =
-                CnnConfig { in_channels: 1, height: 28, width: 28, channels: vec![2, 3], hidden: 8, classes: 10 };
+            let config = CnnConfig {
+                in_channels: 1,
+                height: 28,
+                width: 28,
+                channels: vec![2, 3],
+                hidden: 8,
+                classes: 10,
+            };
             Box::new(Cnn::new(&config, vb).unwrap())
         }
     };
@@ -44,7 +52,9 @@ fn task(kind: Kind, dtype: DType) -> Task {
 }
 
 fn glyphs(len: u64) -> Arc<dyn Dataset> {
-    open("glyphs", None, &GlyphsConfig { train_len: len, test_len: 10, ..GlyphsConfig::default() }).unwrap().train
+    open("glyphs", None, &GlyphsConfig { train_len: len, test_len: 10, ..GlyphsConfig::default() })
+        .unwrap()
+        .train
 }
 
 fn run(batch: u64, micro_batch: u64, total: u64) -> Run {
@@ -76,7 +86,8 @@ fn hash(trainer: &Trainer) -> String {
 
 fn largest_distance(a: &Trainer, b: &Trainer) -> f64 {
     let pairs = weights(a).into_iter().zip(weights(b));
-    let distance = |a: Tensor, b: Tensor| (norm2(&(&a - b).unwrap()).unwrap() / norm2(&a).unwrap().max(1e-300)).sqrt();
+    let distance =
+        |a: Tensor, b: Tensor| (norm2(&(&a - b).unwrap()).unwrap() / norm2(&a).unwrap().max(1e-300)).sqrt();
     pairs.map(|((_, a), (_, b))| distance(a, b)).fold(0.0, f64::max)
 }
 
@@ -112,13 +123,9 @@ fn a_wrong_weighting_would_be_seen() {
     // The mean of micro-batch means, the usual mistake, on a batch of 3 + 1: the law above can fail.
     let (task, data) = (task(Kind::Mlp, DType::F64), glyphs(4));
     let gradient = |positions: std::ops::Range<u64>| {
-        let batch = batchwise_data::gather_batch(
-            data.as_ref(),
-            &Order::new(9, 4).unwrap(),
-            positions,
-            &Device::Cpu,
-        )
-        .unwrap();
+        let batch =
+            batchwise_data::gather_batch(data.as_ref(), &Order::new(9, 4).unwrap(), positions, &Device::Cpu)
+                .unwrap();
         let output = task.model.forward_t(&batch.inputs, true).unwrap();
         let loss = (task.loss)(&output, &batch.targets).unwrap();
         let mut store = (loss.sum / loss.weight).unwrap().backward().unwrap();
@@ -150,7 +157,10 @@ fn batches_are_cut_at_epoch_and_run_ends() {
     while let Some(step) = trainer.step().unwrap() {
         seen.push((step.batch, step.n_micro_batches, step.progress.0));
     }
-    assert_eq!(seen, [(20, 3, 20), (20, 3, 40), (10, 2, 50), (20, 3, 70), (20, 3, 90), (10, 2, 100), (15, 2, 115)]);
+    assert_eq!(
+        seen,
+        [(20, 3, 20), (20, 3, 40), (10, 2, 50), (20, 3, 70), (20, 3, 90), (10, 2, 100), (15, 2, 115)]
+    );
     assert_eq!(trainer.steps().0, 7);
 }
 
@@ -183,13 +193,15 @@ fn the_tap_equals_the_brute_force_figures() {
             let positions = start..(start + 9).min(59);
             let weight = (positions.end - positions.start) as f64;
             let batch = batchwise_data::gather_batch(data.as_ref(), &order, positions, &Device::Cpu).unwrap();
-            let loss = (task.loss)(&task.model.forward_t(&batch.inputs, true).unwrap(), &batch.targets).unwrap();
+            let loss =
+                (task.loss)(&task.model.forward_t(&batch.inputs, true).unwrap(), &batch.targets).unwrap();
             let mut store = (loss.sum / weight).unwrap().backward().unwrap();
             parts.push((weight, task.parameters.take_gradients(&mut store).unwrap()));
         }
         let (mut g2_sum, mut s_sum) = (0.0, 0.0);
         for (i, group) in reading.groups.iter().enumerate() {
-            let dot = |a: &Tensor, b: &Tensor| (a * b).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+            let dot =
+                |a: &Tensor, b: &Tensor| (a * b).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
             // 𝒢 is the weighted mean of the products of different micro-batches.
             let (mut products, mut weights) = (0.0, 0.0);
             for (j, (wj, gj)) in parts.iter().enumerate() {
@@ -262,7 +274,12 @@ impl Dataset for Faulty {
     fn resident_bytes(&self) -> u64 {
         0
     }
-    fn gather(&self, indices: &[u64], inputs: &mut [f32], targets: &mut [u32]) -> std::result::Result<(), DataError> {
+    fn gather(
+        &self,
+        indices: &[u64],
+        inputs: &mut [f32],
+        targets: &mut [u32],
+    ) -> std::result::Result<(), DataError> {
         if indices.contains(&17) {
             return Err(DataError::IndexOutOfRange { name: "faulty".to_owned(), index: 17, len: 0 });
         }
@@ -284,7 +301,8 @@ fn faults_of_the_data_arrive_and_settings_are_checked() {
         }
     };
     assert!(matches!(error, TrainError::Data(_)), "{error}");
-    let new = |run: Run| Trainer::new(task(Kind::Mlp, DType::F32), glyphs(40), run).err().unwrap().to_string();
+    let new =
+        |run: Run| Trainer::new(task(Kind::Mlp, DType::F32), glyphs(40), run).err().unwrap().to_string();
     assert!(new(run(0, 8, 40)).contains("batch size is 0"));
     assert!(new(run(8, 0, 40)).contains("micro-batch size is 0"));
     let rate = Schedule::constant(LearningRate(f64::NAN));

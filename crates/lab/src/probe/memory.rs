@@ -54,9 +54,10 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
     let mut points = Vec::new();
     for (i, (batch, micro_batch)) in request.steps.iter().enumerate() {
         progress(emit, i as u64, total, format!("micro-batch {micro_batch}"));
-        memory::reset_peak();
-        step(context, *batch, *micro_batch)?;
-        let point = MemoryPoint { batch: *micro_batch, peak_bytes: memory::peak().saturating_sub(base) };
+        // On a thread of its own, whose workspaces end with it: a point does not depend on those before.
+        let peak = std::thread::scope(|scope| scope.spawn(|| peak(context, *batch, *micro_batch)).join())
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let point = MemoryPoint { batch: *micro_batch, peak_bytes: peak.saturating_sub(base) };
         points.push(point);
         if let Ok(value) = serde_json::to_value(point) {
             emit(Message::Point { value });
@@ -65,7 +66,10 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
     Ok(Measured { points })
 }
 
-fn step(context: &Context<'_>, batch: u64, micro_batch: u64) -> Result<(), LabError> {
+/// The most bytes live during a few steps, in the whole process.
+fn peak(context: &Context<'_>, batch: u64, micro_batch: u64) -> Result<u64, LabError> {
+    memory::allocate_workspaces();
+    memory::reset_peak();
     let run = Run {
         batch,
         micro_batch,
@@ -79,5 +83,5 @@ fn step(context: &Context<'_>, batch: u64, micro_batch: u64) -> Result<(), LabEr
     for _ in 0..STEPS {
         trainer.step()?;
     }
-    Ok(())
+    Ok(memory::peak())
 }

@@ -120,6 +120,7 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
     if let Some(limit) = request.limit_bytes {
         memory::set_limit(base.saturating_add(limit));
     }
+    memory::allocate_workspaces();
     memory::reset_peak();
     let mut trainer = Trainer::new(context.task(request.seed)?, Arc::clone(&context.data.train), run)?;
     let start = Instant::now();

@@ -57,6 +57,9 @@ pub(crate) fn with_scratch<T: Element, R>(len: usize, work: impl FnOnce(&mut [T]
     T::scratch().with(|cell| match cell.try_borrow_mut() {
         Ok(mut buffer) => {
             if buffer.len() < len {
+                // Exactly, so that the memory held does not depend on the order of the kernels.
+                let missing = len - buffer.len();
+                buffer.reserve_exact(missing);
                 buffer.resize(len, T::ZERO);
             }
             work(&mut buffer[..len])

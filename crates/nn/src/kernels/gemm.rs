@@ -99,6 +99,19 @@ pub(crate) fn gemm_parallel<T: Element>(dst: &mut [T], accumulate: bool, a: Matr
     });
 }
 
+/// Makes this thread and every thread of the pool allocate what its products keep for reuse.
+pub(crate) fn allocate_workspaces() {
+    // Large enough in every direction that both operands are packed.
+    const SIDE: usize = 96;
+    let work = || {
+        let x = vec![1f32; SIDE * SIDE];
+        let matrix = Matrix::row_major(&x, SIDE, SIDE);
+        gemm(&mut vec![0.0; SIDE * SIDE], false, matrix, matrix);
+    };
+    work();
+    rayon::broadcast(|_| work());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

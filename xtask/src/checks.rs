@@ -1,0 +1,50 @@
+//! The checks, each a list of programs to run.
+
+use crate::shell::{cargo, output, step};
+
+/// Every test of the workspace. The tests of the command line run the program itself, so it is built first.
+pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
+    step("build the program", cargo().args(["build", "--package", "batchwise"]))?;
+    step("test", cargo().args(["test", "--workspace"]).args(arguments))
+}
+
+/// Format, clippy, documentation, licences and layering, the cheapest first.
+pub(crate) fn lint() -> Result<(), String> {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    step("layering", cargo().args(["test", "--package", "tests", "--test", "layering"]))?;
+    deny()?;
+    step("clippy", cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step(
+        "documentation",
+        cargo()
+            .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// Licences, duplicates and sources; the database of advisories needs a network and is left out.
+fn deny() -> Result<(), String> {
+    if output("cargo-deny", &["--version"]).is_none() {
+        if std::env::var_os("CI").is_some() {
+            return Err("cargo-deny is missing: .ci/run installs it".to_owned());
+        }
+        eprintln!("\n== cargo-deny: SKIPPED, it is not installed (cargo install cargo-deny)");
+        return Ok(());
+    }
+    step("cargo-deny", cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
+}
+
+pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
+    step("bench", cargo().args(["bench", "--package", "benches", "--"]).args(arguments))
+}
+
+pub(crate) fn docs(arguments: &[String]) -> Result<(), String> {
+    step("documentation", cargo().args(["doc", "--workspace", "--no-deps"]).args(arguments))
+}
+
+/// What continuous integration runs.
+pub(crate) fn ci() -> Result<(), String> {
+    lint()?;
+    step("benches compile", cargo().args(["bench", "--package", "benches", "--no-run"]))?;
+    test(&[])
+}
