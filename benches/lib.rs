@@ -1,1 +1,121 @@
-//! benches
+//! What the benches share: the built-in models on the built-in data.
+
+use batchwise_data::{Dataset, GlyphsConfig, open};
+use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
+use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
+use batchwise_nn::{Parameters, loss};
+use batchwise_schedule::{Examples, LearningRate, Schedule};
+use batchwise_train::{Run, Tap, Task, TrainError, Trainer};
+use candle_core::{DType, Device};
+use std::sync::Arc;
+
+/// The two built-in models.
+pub const MODELS: [&str; 2] = ["mlp", "cnn"];
+
+/// The optimizer of the built-in workloads.
+pub const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0 });
+
+/// Examples of the built-in set.
+///
+/// # Errors
+/// None for a length of 1 or more.
+pub fn glyphs(len: u64) -> Result<Arc<dyn Dataset>, TrainError> {
+    let config = GlyphsConfig { train_len: len, test_len: 1, ..GlyphsConfig::default() };
+    Ok(open("glyphs", None, &config)?.train)
+}
+
+/// A model with the sizes of the built-in workload of that name.
+///
+/// # Errors
+/// None for the names in [`MODELS`].
+pub fn task(model: &str) -> Result<Task, TrainError> {
+    let parameters = Parameters::new();
+    let vb = parameters.builder(1, DType::F32, &Device::Cpu);
+    let task = |parameters, model| Task::new(parameters, model, loss::cross_entropy, Device::Cpu);
+    if model == "mlp" {
+        let config = MlpConfig { inputs: 784, hidden: vec![128, 128], classes: 10 };
+        return Ok(task(parameters.clone(), Box::new(Mlp::new(&config, vb)?)));
+    }
+    let config =
+        CnnConfig { in_channels: 1, height: 28, width: 28, channels: vec![16, 32], hidden: 64, classes: 10 };
+    Ok(task(parameters.clone(), Box::new(Cnn::new(&config, vb)?)))
+}
+
+/// A trainer that never ends and, at a learning rate of 0, never reaches denormal gradients.
+///
+/// # Errors
+/// As [`task`].
+pub fn trainer(
+    model: &str,
+    dataset: Arc<dyn Dataset>,
+    batch: u64,
+    micro_batch: u64,
+    tap: Tap,
+) -> Result<Trainer, TrainError> {
+    let run = Run {
+        batch,
+        micro_batch,
+        total: Examples(u64::MAX),
+        schedule: Schedule::constant(LearningRate(0.0)),
+        optimizer: SGD,
+        seed: 1,
+        tap,
+    };
+    Trainer::new(task(model)?, dataset, run)
+}
+
+/// A data set in memory, so that a step's bench does not time the drawing of glyphs.
+///
+/// # Errors
+/// What the source says.
+pub fn in_memory(source: &dyn Dataset) -> Result<Arc<dyn Dataset>, TrainError> {
+    let len = source.len() as usize;
+    let mut held = Held {
+        schema: source.schema().clone(),
+        hash: source.content_hash().to_owned(),
+        inputs: vec![0.0; len * source.schema().input_len()],
+        targets: vec![0; len],
+    };
+    let indices: Vec<u64> = (0..len as u64).collect();
+    source.gather(&indices, &mut held.inputs, &mut held.targets)?;
+    Ok(Arc::new(held))
+}
+
+struct Held {
+    schema: batchwise_data::Schema,
+    hash: String,
+    inputs: Vec<f32>,
+    targets: Vec<u32>,
+}
+
+impl Dataset for Held {
+    fn schema(&self) -> &batchwise_data::Schema {
+        &self.schema
+    }
+    fn len(&self) -> u64 {
+        self.targets.len() as u64
+    }
+    fn content_hash(&self) -> &str {
+        &self.hash
+    }
+    fn resident_bytes(&self) -> u64 {
+        (self.inputs.len() * 4 + self.targets.len() * 4) as u64
+    }
+    fn gather(
+        &self,
+        indices: &[u64],
+        inputs: &mut [f32],
+        targets: &mut [u32],
+    ) -> Result<(), batchwise_data::DataError> {
+        let row = self.schema.input_len();
+        for ((index, input), target) in indices.iter().zip(inputs.chunks_exact_mut(row)).zip(targets) {
+            let index = *index as usize;
+            input.copy_from_slice(&self.inputs[index * row..][..row]);
+            *target = self.targets[index];
+        }
+        Ok(())
+    }
+    fn label(&self, index: u64) -> Result<u32, batchwise_data::DataError> {
+        Ok(self.targets[index as usize])
+    }
+}

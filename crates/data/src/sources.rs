@@ -11,7 +11,8 @@ pub const BUILT_IN: [&str; 1] = ["glyphs"];
 
 /// Opens a data set.
 ///
-/// `spec` is, in this order: a built-in name ([`BUILT_IN`]); a plain name, such as `mnist`, of a folder in
+/// `spec` is, in this order: a built-in name ([`BUILT_IN`]), `glyphs` with settings if wanted, as in
+/// `glyphs:classes=20,label_noise=0.1` ([`GlyphsConfig::with_settings`]); a plain name, such as `mnist`, of a folder in
 /// `data_dir` (`None`: [`default_data_dir`]); a path to a folder. A folder holds four IDX files, see
 /// [`read_folder`]. `glyphs` configures the built-in set and is not looked at otherwise.
 ///
@@ -19,9 +20,11 @@ pub const BUILT_IN: [&str; 1] = ["glyphs"];
 ///
 /// [`DataError::NotFound`]; [`DataError::Setting`] for a bad `glyphs`; what [`read_folder`] returns.
 pub fn open(spec: &str, data_dir: Option<&Path>, glyphs: &GlyphsConfig) -> Result<Splits, DataError> {
-    if spec == "glyphs" {
-        let train = Arc::new(Glyphs::new(glyphs, Split::Train)?);
-        let test = Arc::new(Glyphs::new(glyphs, Split::Test)?);
+    let (name, settings) = spec.split_once(':').unwrap_or((spec, ""));
+    if name == "glyphs" {
+        let config = glyphs.with_settings(settings)?;
+        let train = Arc::new(Glyphs::new(&config, Split::Train)?);
+        let test = Arc::new(Glyphs::new(&config, Split::Test)?);
         return Ok(Splits { train, test });
     }
     let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);

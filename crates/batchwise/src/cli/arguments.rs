@@ -40,8 +40,8 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Options {
-    /// Data set: glyphs (built in), a name in the data folder such as mnist or fashion-mnist, or a folder of
-    /// IDX files
+    /// Data set: glyphs (built in; glyphs:classes=20,label_noise=0.1 changes settings), a name in the data folder
+    /// such as mnist or fashion-mnist, or a folder of IDX files
     #[arg(long, global = true, value_name = "NAME|DIR", default_value = "glyphs")]
     pub data: String,
     /// Where named data sets are [default: $BATCHWISE_DATA, then the user's cache folder]

@@ -78,6 +78,54 @@ impl GlyphsConfig {
         within("test_label_noise", self.test_label_noise, 0.0, 1.0)
     }
 
+    /// The same with some settings changed by a text such as `classes=20,train=200000,label_noise=0.1`.
+    ///
+    /// The names are `classes`, `size`, `train`, `test`, `seed`, `distortion`, `stroke` (widths joined by `-`, as in
+    /// `1-2.5`), `blur`, `clutter`, `label_noise` and `test_label_noise`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Setting`] for an unknown name, a value that is no number, or one outside its range.
+    ///
+    /// ```
+    /// use batchwise_data::GlyphsConfig;
+    ///
+    /// let config = GlyphsConfig::default().with_settings("classes=20,clutter=0.5")?;
+    /// assert_eq!((config.n_classes, config.clutter), (20, 0.5));
+    /// # Ok::<(), batchwise_data::DataError>(())
+    /// ```
+    pub fn with_settings(&self, text: &str) -> Result<GlyphsConfig, DataError> {
+        let mut config = self.clone();
+        for setting in text.split(',').map(str::trim).filter(|setting| !setting.is_empty()) {
+            let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+            let (name, value) = (name.trim(), value.trim());
+            match name {
+                "classes" => config.n_classes = number("classes", value)?,
+                "size" => config.size = number("size", value)?,
+                "train" => config.train_len = number("train", value)?,
+                "test" => config.test_len = number("test", value)?,
+                "seed" => config.seed = number("seed", value)?,
+                "distortion" => config.distortion = number("distortion", value)?,
+                "stroke" => {
+                    let (least, most) = value.split_once('-').unwrap_or((value, value));
+                    config.stroke = (number("stroke", least)?, number("stroke", most)?);
+                }
+                "blur" => config.blur = number("blur", value)?,
+                "clutter" => config.clutter = number("clutter", value)?,
+                "label_noise" => config.label_noise = number("label_noise", value)?,
+                "test_label_noise" => config.test_label_noise = number("test_label_noise", value)?,
+                _ => {
+                    let allowed = "classes, size, train, test, seed, distortion, stroke, blur, clutter, label_noise, \
+                                   test_label_noise";
+                    let found = name.to_owned();
+                    return Err(DataError::Setting { field: "glyphs", found, allowed: allowed.to_owned() });
+                }
+            }
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
     /// Adds every setting to a hash, in a fixed order and layout.
     pub(super) fn add_to_hash(&self, hasher: &mut Sha256) {
         let GlyphsConfig { n_classes, size, train_len, test_len, seed, .. } = self;
@@ -91,6 +139,11 @@ impl GlyphsConfig {
     }
 }
 
+fn number<T: std::str::FromStr>(field: &'static str, found: &str) -> Result<T, DataError> {
+    let refused = |_| DataError::Setting { field, found: found.to_owned(), allowed: "a number".to_owned() };
+    found.parse().map_err(refused)
+}
+
 fn within<T>(field: &'static str, found: T, least: T, most: T) -> Result<(), DataError>
 where
     T: PartialOrd + std::fmt::Display,
@@ -100,4 +153,36 @@ where
         return Ok(());
     }
     Err(DataError::Setting { field, found: found.to_string(), allowed: format!("{least}..={most}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_from_text() {
+        let config = GlyphsConfig::default();
+        assert_eq!(config.with_settings("").unwrap(), config);
+        let changed = config.with_settings("train=7, stroke=1-2.5,label_noise=0.1,seed=9").unwrap();
+        let want =
+            GlyphsConfig { train_len: 7, stroke: (1.0, 2.5), label_noise: 0.1, seed: 9, ..config.clone() };
+        assert_eq!(changed, want);
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let cases = [
+            ("clases=3", "clases"),
+            ("classes", "a number"),
+            ("classes=x", "classes is x"),
+            ("classes=99", "2..=36"),
+            ("clutter=nan", "0..=2"),
+            ("stroke=3-1", "stroke.1"),
+            ("train=0", "train_len"),
+        ];
+        for (text, want) in cases {
+            let error = GlyphsConfig::default().with_settings(text).unwrap_err().to_string();
+            assert!(error.contains(want), "{text}: {error}");
+        }
+    }
 }

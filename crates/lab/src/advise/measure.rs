@@ -139,7 +139,7 @@ impl Probes<'_> {
             .into_iter()
             .map(|batch| Ok((batch, memory.micro_batch(batch)?)))
             .collect::<Result<_, LabError>>()?;
-        let request = Request::Speed(speed::Request { steps, rounds: 5, turn_seconds: 0.15 });
+        let request = Request::Speed(speed::Request { steps, rounds: 8, turn_seconds: 0.12 });
         Ok(self.done::<speed::Measured>("speed", &request)?.points)
     }
 

@@ -209,10 +209,17 @@ pub(super) fn reasons(grounds: &Grounds<'_>) -> Vec<String> {
     }
     say(self::speed(speed));
     let (low, high) = decision.equivalent;
-    say(format!(
-        "the expected time to a target, t(B)·(1 + B_c/B), is within 5 % of its least from batch {low} to {high}; \
-         {batch_size} is the smallest of these, which needs the fewest examples"
-    ));
+    say(if low == high {
+        format!(
+            "the expected time to a target, t(B)·(1 + B_c/B), is least at batch {batch_size}; no other size tried is \
+             within 5 % of it"
+        )
+    } else {
+        format!(
+            "the expected time to a target, t(B)·(1 + B_c/B), is within 5 % of its least from batch {low} to {high}; \
+             {batch_size} is the smallest of these, which needs the fewest examples"
+        )
+    });
     if memory.accumulating {
         say(format!(
             "a batch of {batch_size} does not fit in {} at once, so it is taken in micro-batches of {micro_batch}, \

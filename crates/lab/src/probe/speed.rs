@@ -19,7 +19,7 @@ pub struct Request {
     pub steps: Vec<(u64, u64)>,
     /// How often each batch size has its turn; the order is drawn anew each time.
     pub rounds: u64,
-    /// Seconds of one turn, at least (a turn has two timed steps or more).
+    /// Seconds of one turn, at least (a turn has one timed step or more).
     pub turn_seconds: f64,
 }
 
@@ -107,7 +107,7 @@ fn turn(
             waited += trainer.data_wait().saturating_sub(wait_before);
             n_timed += 1;
         }
-        if 2 <= n_timed && seconds <= start.elapsed().as_secs_f64() {
+        if 1 <= n_timed && seconds <= start.elapsed().as_secs_f64() {
             break;
         }
     }

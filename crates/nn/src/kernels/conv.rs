@@ -1,8 +1,8 @@
 //! Convolution of one example by unfolding its patches (im2col) and a matrix product.
 
-use super::Element;
 use super::element::with_scratch;
 use super::gemm::{Matrix, gemm};
+use super::{Element, vectorized};
 use rayon::prelude::*;
 
 /// Sizes of a 2-D convolution.
@@ -123,18 +123,47 @@ pub(crate) fn forward<T: Element>(g: &Geometry, input: &[T], weight: &[T], bias:
             g.unfold(input, columns);
             gemm(out, false, kernel, Matrix::row_major(columns, g.patch(), g.pixels()));
         });
-        for (out, bias) in out.chunks_mut(g.pixels()).zip(bias) {
-            if relu {
-                out.iter_mut().for_each(|v| {
-                    *v += *bias;
-                    *v = if *v > T::ZERO { *v } else { T::ZERO };
-                });
-            } else {
-                out.iter_mut().for_each(|v| *v += *bias);
-            }
-        }
+        vectorized(
+            #[inline(always)]
+            || add_bias(out, bias, g.pixels(), relu),
+        );
     });
     output
+}
+
+#[inline(always)]
+fn add_bias<T: Element>(out: &mut [T], bias: &[T], pixels: usize, relu: bool) {
+    for (out, bias) in out.chunks_mut(pixels).zip(bias) {
+        if relu {
+            out.iter_mut().for_each(|v| {
+                *v += *bias;
+                *v = if *v > T::ZERO { *v } else { T::ZERO };
+            });
+        } else {
+            out.iter_mut().for_each(|v| *v += *bias);
+        }
+    }
+}
+
+/// The gradient where the ReLU let its input through.
+#[inline(always)]
+fn mask<T: Element>(masked: &mut [T], output: &[T], grad: &[T]) {
+    for ((masked, y), dy) in masked.iter_mut().zip(output).zip(grad) {
+        *masked = if *y > T::ZERO { *dy } else { T::ZERO };
+    }
+}
+
+/// Adds the sum of each channel's pixels, in sixteen running sums.
+#[inline(always)]
+fn add_sums<T: Element>(sums: &mut [T], grad: &[T], pixels: usize) {
+    for (sum, grad) in sums.iter_mut().zip(grad.chunks(pixels)) {
+        let mut lanes = [T::ZERO; 16];
+        let (blocks, rest) = grad.as_chunks::<16>();
+        for block in blocks {
+            lanes.iter_mut().zip(block).for_each(|(lane, v)| *lane += *v);
+        }
+        lanes.iter().chain(rest).for_each(|v| *sum += *v);
+    }
 }
 
 /// The gradients given the output (for the ReLU's mask) and the output's gradient.
@@ -164,16 +193,18 @@ pub(crate) fn backward<T: Element>(
                 let output = &output[example * g.out_len()..][..g.out_len()];
                 let grad = &grad[example * g.out_len()..][..g.out_len()];
                 let grad = if relu {
-                    for ((m, y), dy) in masked.iter_mut().zip(output).zip(grad) {
-                        *m = if *y > T::ZERO { *dy } else { T::ZERO };
-                    }
+                    vectorized(
+                        #[inline(always)]
+                        || mask(masked, output, grad),
+                    );
                     &*masked
                 } else {
                     grad
                 };
-                for (sum, grad) in bias_sum.iter_mut().zip(grad.chunks(g.pixels())) {
-                    grad.iter().for_each(|v| *sum += *v);
-                }
+                vectorized(
+                    #[inline(always)]
+                    || add_sums(bias_sum, grad, g.pixels()),
+                );
                 let grad = Matrix::row_major(grad, g.out_channels, g.pixels());
                 g.unfold(&input[example * g.in_len()..][..g.in_len()], columns);
                 gemm(weight_sum, true, grad, Matrix::row_major(columns, g.patch(), g.pixels()).t());

@@ -9,3 +9,10 @@ pub(crate) mod gemm;
 pub(crate) mod norm;
 
 pub(crate) use element::Element;
+
+/// Runs `work` compiled for the widest registers this machine has (AVX-512, AVX2, NEON or plain), chosen at run
+/// time. What it calls must be `#[inline(always)]`, or it stays compiled for the oldest machine.
+#[inline(always)]
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}

@@ -1,6 +1,6 @@
 //! Sums of squares in f64, with or without adding one gradient to another.
 
-use super::Element;
+use super::{Element, vectorized};
 use rayon::prelude::*;
 
 /// Elements per piece: fixed, so that the order of summation never depends on the threads.
@@ -26,7 +26,10 @@ pub(crate) fn add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
 /// `acc += x`.
 pub(crate) fn add<T: Element>(acc: &mut [T], x: &[T]) {
     acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(acc, x)| {
-        acc.iter_mut().zip(x).for_each(|(acc, x)| *acc += *x);
+        vectorized(
+            #[inline(always)]
+            || acc.iter_mut().zip(x).for_each(|(acc, x)| *acc += *x),
+        );
     });
 }
 
@@ -34,6 +37,14 @@ pub(crate) fn add<T: Element>(acc: &mut [T], x: &[T]) {
 const LANES: usize = 16;
 
 fn piece_squares<T: Element>(x: &[T]) -> f64 {
+    vectorized(
+        #[inline(always)]
+        || lanes_of_squares(x),
+    )
+}
+
+#[inline(always)]
+fn lanes_of_squares<T: Element>(x: &[T]) -> f64 {
     let mut lanes = [0.0f64; LANES];
     let (blocks, rest) = x.as_chunks::<LANES>();
     for block in blocks {
@@ -47,6 +58,14 @@ fn piece_squares<T: Element>(x: &[T]) -> f64 {
 }
 
 fn piece_add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
+    vectorized(
+        #[inline(always)]
+        || add_and_lanes_of_squares(acc, x),
+    )
+}
+
+#[inline(always)]
+fn add_and_lanes_of_squares<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
     let mut lanes = [0.0f64; LANES];
     let (acc_blocks, acc_rest) = acc.as_chunks_mut::<LANES>();
     let (blocks, rest) = x.as_chunks::<LANES>();

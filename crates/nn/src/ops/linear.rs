@@ -1,9 +1,9 @@
 //! y = act(x·wᵀ + b).
 
 use super::{Activation, plain};
-use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::gemm::{Matrix, gemm_parallel};
+use crate::kernels::{Element, vectorized};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -96,7 +96,10 @@ fn forward<T: Element>(
     (0..n).for_each(|_| y.extend_from_slice(b));
     gemm_parallel(&mut y, true, Matrix::row_major(x, n, inner), Matrix::row_major(w, out, inner).t());
     if act == Activation::Relu {
-        y.iter_mut().for_each(|v| *v = if *v > T::ZERO { *v } else { T::ZERO });
+        vectorized(
+            #[inline(always)]
+            || y.iter_mut().for_each(|v| *v = if *v > T::ZERO { *v } else { T::ZERO }),
+        );
     }
     y
 }
@@ -121,7 +124,10 @@ fn backward<T: Element>(
     let mut dz: &[T] = contiguous(name, cpu(&dy_storage)?, dy_layout)?;
     if act == Activation::Relu {
         let y: &[T] = contiguous(name, cpu(&y_storage)?, y_layout)?;
-        masked = dz.iter().zip(y).map(|(dy, y)| if *y > T::ZERO { *dy } else { T::ZERO }).collect();
+        masked = vectorized(
+            #[inline(always)]
+            || dz.iter().zip(y).map(|(dy, y)| if *y > T::ZERO { *dy } else { T::ZERO }).collect(),
+        );
         dz = &masked;
     }
     let dz_matrix = Matrix::row_major(dz, n, out);
@@ -132,9 +138,14 @@ fn backward<T: Element>(
     gemm_parallel(&mut dw, false, dz_matrix.t(), Matrix::row_major(x_values, n, inner));
 
     let mut db = vec![T::ZERO; out];
-    for row in dz.chunks(out.max(1)) {
-        db.iter_mut().zip(row).for_each(|(b, v)| *b += *v);
-    }
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in dz.chunks(out.max(1)) {
+                db.iter_mut().zip(row).for_each(|(b, v)| *b += *v);
+            }
+        },
+    );
 
     let dx = if x.track_op() {
         let (w_storage, w_layout) = w.storage_and_layout();

@@ -2,8 +2,8 @@
 
 use super::linear::cpu;
 use super::plain;
-use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
+use crate::kernels::{Element, vectorized};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
@@ -43,7 +43,10 @@ impl Windows {
     /// The largest pixel of each window. A NaN wins, so that it is not hidden.
     fn forward<T: Element>(self, x: &[T], y: &mut [T]) {
         if self.k == 2 {
-            return self.forward_by_two(x, y);
+            return vectorized(
+                #[inline(always)]
+                || self.forward_by_two(x, y),
+            );
         }
         y.iter_mut().enumerate().for_each(|(window, y)| *y = x[self.largest(x, window)]);
     }
@@ -51,7 +54,10 @@ impl Windows {
     /// Puts each window's gradient at its first largest pixel; `dx` is zero before.
     fn backward<T: Element>(self, x: &[T], dy: &[T], dx: &mut [T]) {
         if self.k == 2 {
-            return self.backward_by_two(x, dy, dx);
+            return vectorized(
+                #[inline(always)]
+                || self.backward_by_two(x, dy, dx),
+            );
         }
         dy.iter().enumerate().for_each(|(window, dy)| dx[self.largest(x, window)] = *dy);
     }
@@ -71,6 +77,7 @@ impl Windows {
     }
 
     /// The same for the usual window, row by row and without branches.
+    #[inline(always)]
     fn forward_by_two<T: Element>(self, x: &[T], y: &mut [T]) {
         for (y, rows) in y.chunks_exact_mut(self.out_width).zip(x.chunks_exact(2 * self.width)) {
             let (upper, lower) = rows.split_at(self.width);
@@ -82,6 +89,7 @@ impl Windows {
         }
     }
 
+    #[inline(always)]
     fn backward_by_two<T: Element>(self, x: &[T], dy: &[T], dx: &mut [T]) {
         let rows = x.chunks_exact(2 * self.width).zip(dx.chunks_exact_mut(2 * self.width));
         for (dy, (x, dx)) in dy.chunks_exact(self.out_width).zip(rows) {
@@ -102,10 +110,12 @@ impl Windows {
 
 /// Whether `a` takes the place of `b`, which comes first: it is larger, or the first NaN.
 #[expect(clippy::eq_op, reason = "only a NaN differs from itself")]
+#[inline(always)]
 fn is_larger<T: Element>(a: T, b: T) -> bool {
     (b < a) | ((a != a) & (b == b))
 }
 
+#[inline(always)]
 fn larger<T: Element>(first: T, second: T) -> T {
     if is_larger(second, first) { second } else { first }
 }

@@ -3,6 +3,7 @@
 use super::sgd::PIECE;
 use super::{Optimizer, check, load, zeros_like};
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
+use crate::kernels::vectorized;
 use crate::ops::plain_device;
 use crate::{Gradients, Parameters};
 use candle_core::backend::BackendStorage;
@@ -118,11 +119,16 @@ impl InplaceOp2 for MomentOp {
             let m: &mut [T] = contiguous_mut(self.name(), m, m_layout)?;
             let g: &[T] = contiguous(self.name(), g, g_layout)?;
             m.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).for_each(|(m, g)| {
-                if self.square {
-                    m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * (*g * *g));
-                } else {
-                    m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * *g);
-                }
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        if self.square {
+                            m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * (*g * *g));
+                        } else {
+                            m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * *g);
+                        }
+                    },
+                );
             });
         });
         Ok(())
@@ -156,9 +162,14 @@ impl InplaceOp3 for UpdateOp {
             let m: &[T] = contiguous(self.name(), m, m_layout)?;
             let v: &[T] = contiguous(self.name(), v, v_layout)?;
             w.par_chunks_mut(PIECE).zip(m.par_chunks(PIECE)).zip(v.par_chunks(PIECE)).for_each(|((w, m), v)| {
-                for ((w, m), v) in w.iter_mut().zip(m).zip(v) {
-                    *w = keep * *w - step * *m / (v.sqrt() + epsilon);
-                }
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for ((w, m), v) in w.iter_mut().zip(m).zip(v) {
+                            *w = keep * *w - step * *m / (v.sqrt() + epsilon);
+                        }
+                    },
+                );
             });
         });
         Ok(())

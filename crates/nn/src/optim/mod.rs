@@ -53,6 +53,19 @@ impl OptimizerConfig {
     }
 }
 
+impl std::fmt::Display for OptimizerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sgd(SgdConfig { momentum, weight_decay }) => {
+                write!(f, "SGD with momentum {momentum} and weight decay {weight_decay}")
+            }
+            Self::AdamW(AdamWConfig { beta1, beta2, epsilon, weight_decay }) => {
+                write!(f, "AdamW with β ({beta1}, {beta2}), ε {epsilon:e} and weight decay {weight_decay}")
+            }
+        }
+    }
+}
+
 /// One tensor of zeros for each parameter.
 fn zeros_like(parameters: &Parameters) -> Result<Vec<(String, Tensor)>> {
     parameters.named().into_iter().map(|(name, var)| Ok((name, var.zeros_like()?))).collect()

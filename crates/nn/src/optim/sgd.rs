@@ -2,6 +2,7 @@
 
 use super::{Optimizer, check, load, zeros_like};
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
+use crate::kernels::vectorized;
 use crate::ops::plain_device;
 use crate::{Gradients, Parameters};
 use candle_core::backend::BackendStorage;
@@ -90,9 +91,14 @@ impl InplaceOp3 for VelocityOp {
             let g: &[T] = contiguous(self.name(), g, g_layout)?;
             let w: &[T] = contiguous(self.name(), w, w_layout)?;
             v.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(w.par_chunks(PIECE)).for_each(|((v, g), w)| {
-                for ((v, g), w) in v.iter_mut().zip(g).zip(w) {
-                    *v = momentum * *v + (*g + decay * *w);
-                }
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for ((v, g), w) in v.iter_mut().zip(g).zip(w) {
+                            *v = momentum * *v + (*g + decay * *w);
+                        }
+                    },
+                );
             });
         });
         Ok(())
@@ -120,7 +126,10 @@ impl InplaceOp2 for SubtractOp {
             let w: &mut [T] = contiguous_mut(self.name(), w, w_layout)?;
             let v: &[T] = contiguous(self.name(), v, v_layout)?;
             w.par_chunks_mut(PIECE).zip(v.par_chunks(PIECE)).for_each(|(w, v)| {
-                w.iter_mut().zip(v).for_each(|(w, v)| *w = *w - learning_rate * *v);
+                vectorized(
+                    #[inline(always)]
+                    || w.iter_mut().zip(v).for_each(|(w, v)| *w = *w - learning_rate * *v),
+                );
             });
         });
         Ok(())

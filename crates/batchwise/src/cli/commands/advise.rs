@@ -38,12 +38,16 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &AdviseArguments) -> 
 
 fn print(advice: &Advice, page: &Path) {
     let [low, high] = advice.equivalent_batch_sizes;
+    let equivalent = match low == high {
+        true => "no other size tried is as good".to_owned(),
+        false => format!("{low} to {high} are as good"),
+    };
     let accumulation = match advice.accumulation_steps {
         1 => "the whole batch at once".to_owned(),
         steps => format!("{steps} accumulation steps"),
     };
     let rows = [
-        ("batch size", format!("{}  ({low} to {high} are as good)", advice.batch_size)),
+        ("batch size", format!("{}  ({equivalent})", advice.batch_size)),
         ("micro-batch", format!("{}  ({accumulation})", advice.micro_batch)),
         ("learning rate", format!("{:.3e}  ({})", advice.learning_rate, advice.learning_rate_rule)),
         ("binding", binding(advice.binding).to_owned()),

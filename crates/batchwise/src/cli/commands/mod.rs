@@ -83,7 +83,7 @@ impl Session {
             command: std::env::args().skip(1).collect(),
             seed: options.seed,
             model: self.workload.model_name(),
-            optimizer: format!("{:?}", self.workload.optimizer()),
+            optimizer: self.workload.optimizer().to_string(),
             data: DataProvenance::of(&self.data),
             device: self.device.to_string(),
             device_description: description.unwrap_or_else(|| cpu.clone()).description,
