@@ -6,12 +6,15 @@ use rayon::prelude::*;
 /// Elements per piece: fixed, so that the order of summation never depends on the threads.
 const PIECE: usize = 1 << 15;
 
+/// Pieces that one thread takes at least: fewer are done before another thread has woken up.
+const MIN_PIECES: usize = 8;
+
 /// Σ x², summed in f64.
 pub(crate) fn sum_of_squares<T: Element>(x: &[T]) -> f64 {
     if x.len() <= PIECE {
         return piece_squares(x);
     }
-    x.par_chunks(PIECE).map(piece_squares).collect::<Vec<f64>>().iter().sum()
+    x.par_chunks(PIECE).with_min_len(MIN_PIECES).map(piece_squares).collect::<Vec<f64>>().iter().sum()
 }
 
 /// `acc += x`, returning Σ x² in f64 from the same pass over memory.
@@ -19,13 +22,13 @@ pub(crate) fn add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
     if x.len() <= PIECE {
         return piece_add_and_square(acc, x);
     }
-    let pieces = acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE));
+    let pieces = acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).with_min_len(MIN_PIECES);
     pieces.map(|(acc, x)| piece_add_and_square(acc, x)).collect::<Vec<f64>>().iter().sum()
 }
 
 /// `acc += x`.
 pub(crate) fn add<T: Element>(acc: &mut [T], x: &[T]) {
-    acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(acc, x)| {
+    acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|(acc, x)| {
         vectorized(
             #[inline(always)]
             || acc.iter_mut().zip(x).for_each(|(acc, x)| *acc += *x),
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn squares_and_sums_agree_with_the_plain_loop() {
-        for n in [0usize, 1, 7, 8, 1000, PIECE, PIECE + 1, 3 * PIECE + 5] {
+        for n in [0usize, 1, 7, 8, 1000, PIECE, PIECE + 1, 3 * PIECE + 5, 20 * PIECE + 3] {
             let x: Vec<f32> = (0..n).map(|i| ((i * 37) % 101) as f32 - 50.0).collect();
             let start: Vec<f32> = (0..n).map(|i| (i % 13) as f32).collect();
             let want: f64 = x.iter().map(|v| f64::from(*v).powi(2)).sum();

@@ -1,6 +1,6 @@
 //! Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2).
 
-use super::sgd::PIECE;
+use super::sgd::{MIN_PIECES, PIECE};
 use super::{Optimizer, check, load, zeros_like};
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
 use crate::kernels::vectorized;
@@ -118,7 +118,7 @@ impl InplaceOp2 for MomentOp {
             let (keep, take) = (T::from_f64(self.beta), T::from_f64(1.0 - self.beta));
             let m: &mut [T] = contiguous_mut(self.name(), m, m_layout)?;
             let g: &[T] = contiguous(self.name(), g, g_layout)?;
-            m.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).for_each(|(m, g)| {
+            m.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|(m, g)| {
                 vectorized(
                     #[inline(always)]
                     || {
@@ -161,7 +161,7 @@ impl InplaceOp3 for UpdateOp {
             let w: &mut [T] = contiguous_mut(self.name(), w, w_layout)?;
             let m: &[T] = contiguous(self.name(), m, m_layout)?;
             let v: &[T] = contiguous(self.name(), v, v_layout)?;
-            w.par_chunks_mut(PIECE).zip(m.par_chunks(PIECE)).zip(v.par_chunks(PIECE)).for_each(|((w, m), v)| {
+            w.par_chunks_mut(PIECE).zip(m.par_chunks(PIECE)).zip(v.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|((w, m), v)| {
                 vectorized(
                     #[inline(always)]
                     || {

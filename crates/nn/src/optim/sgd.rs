@@ -66,6 +66,9 @@ impl Optimizer for Sgd {
 /// Elements one thread updates at a time.
 pub(super) const PIECE: usize = 1 << 14;
 
+/// Pieces that one thread takes at least: fewer are done before another thread has woken up.
+pub(super) const MIN_PIECES: usize = 16;
+
 struct VelocityOp {
     momentum: f64,
     weight_decay: f64,
@@ -90,7 +93,7 @@ impl InplaceOp3 for VelocityOp {
             let v: &mut [T] = contiguous_mut(self.name(), v, v_layout)?;
             let g: &[T] = contiguous(self.name(), g, g_layout)?;
             let w: &[T] = contiguous(self.name(), w, w_layout)?;
-            v.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(w.par_chunks(PIECE)).for_each(|((v, g), w)| {
+            v.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(w.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|((v, g), w)| {
                 vectorized(
                     #[inline(always)]
                     || {
@@ -125,7 +128,7 @@ impl InplaceOp2 for SubtractOp {
             let learning_rate = T::from_f64(self.learning_rate);
             let w: &mut [T] = contiguous_mut(self.name(), w, w_layout)?;
             let v: &[T] = contiguous(self.name(), v, v_layout)?;
-            w.par_chunks_mut(PIECE).zip(v.par_chunks(PIECE)).for_each(|(w, v)| {
+            w.par_chunks_mut(PIECE).zip(v.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|(w, v)| {
                 vectorized(
                     #[inline(always)]
                     || w.iter_mut().zip(v).for_each(|(w, v)| *w = *w - learning_rate * *v),
