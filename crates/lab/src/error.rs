@@ -82,6 +82,16 @@ impl LabError {
         }
     }
 
+    /// Whether a device's memory was used up.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Candle(error) | Self::Train(batchwise_train::TrainError::Candle(error)) => {
+                batchwise_nn::meter::is_out_of_memory(error)
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
     }

@@ -7,7 +7,8 @@ use std::str::FromStr;
 /// A device as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceSpec {
-    /// The first GPU this build can use, otherwise the CPU.
+    /// The first CUDA device if this build can use one, otherwise the CPU. Metal is used only by name, because its
+    /// memory cannot be measured yet.
     #[default]
     Auto,
     /// The CPU.
@@ -69,7 +70,7 @@ impl DeviceSpec {
         let unavailable = |source| DeviceError::Unavailable { device: self, source: Box::new(source) };
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto => Ok(first_gpu().unwrap_or(Device::Cpu)),
+            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or(Device::Cpu)),
             Self::Cuda(_) if !cfg!(feature = "cuda") => {
                 Err(DeviceError::NotBuilt { device: self, feature: "cuda" })
             }
@@ -98,14 +99,14 @@ pub fn list() -> Vec<DeviceInfo> {
     for cuda in [true, false] {
         // Indices are dense: the first that does not open ends the list.
         for spec in (0..16).map(|index| gpu(index, cuda)) {
-            let Ok(_) = spec.open() else { break };
+            let Ok(device) = spec.open() else { break };
             let description = if cuda { "CUDA device" } else { "Metal device" };
             devices.push(DeviceInfo {
                 spec,
                 description: description.to_owned(),
                 threads: rayon::current_num_threads(),
                 total_bytes: None,
-                available_bytes: None,
+                available_bytes: crate::meter::available_bytes(&device),
             });
         }
     }
@@ -138,10 +139,6 @@ pub fn cpu_info() -> DeviceInfo {
     info.available_bytes =
         within(system.available_memory(), limits.as_ref().map(|limits| limits.free_memory));
     info
-}
-
-fn first_gpu() -> Option<Device> {
-    [DeviceSpec::Cuda(0), DeviceSpec::Metal(0)].into_iter().find_map(|spec| spec.open().ok())
 }
 
 impl fmt::Display for DeviceSpec {

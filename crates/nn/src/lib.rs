@@ -13,7 +13,7 @@
 //! - [`loss`]: losses as a sum and a weight, so that accumulation is exact.
 //! - [`optim`]: SGD with momentum and AdamW, in place, with state in plain named tensors.
 //! - [`gradients`]: accumulation with the squared norm of each contribution for nothing.
-//! - [`device`], [`memory`]: what devices there are, and how many bytes are live on them.
+//! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
 //! The crate never sees a data set and never reads a clock.
 
@@ -26,6 +26,7 @@ mod kernels;
 pub mod layers;
 pub mod loss;
 pub mod memory;
+pub mod meter;
 pub mod models;
 pub mod ops;
 pub mod optim;

@@ -102,15 +102,11 @@ impl Probes<'_> {
             }
             pass_on(message, on_event);
         })?;
-        // A child that dies has met the limit, at the size after the last it finished.
-        let does_not_fit = match ending {
-            Ending::Done(_) => None,
-            Ending::Died { status, last_words } => {
-                let next = micro_batches.get(points.len()).copied();
-                tracing::info!(?next, status, last_words, "a micro-batch does not fit");
-                next
-            }
-        };
+        // A child that dies or stops early has met the limit, at the size after the last it finished.
+        let does_not_fit = micro_batches.get(points.len()).copied();
+        if let Ending::Died { status, last_words } = ending {
+            tracing::info!(?does_not_fit, status, last_words, "a micro-batch does not fit");
+        }
         Ok(Series::new(points, does_not_fit, limit.bytes))
     }
 

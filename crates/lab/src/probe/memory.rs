@@ -8,6 +8,7 @@ use crate::LabError;
 use crate::process::Message;
 use batchwise_estimate::memory::MemoryPoint;
 use batchwise_nn::memory;
+use batchwise_nn::meter::Meter;
 use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{Run, Tap, Trainer};
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct Request {
 /// What was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Peak by micro-batch, in the order asked.
+    /// Peak by micro-batch, in the order asked, up to the first that did not fit.
     pub points: Vec<MemoryPoint>,
 }
 
@@ -35,29 +36,29 @@ const STEPS: usize = 3;
 /// Measures each step in turn; a point is emitted as soon as it is known, because the next may kill.
 ///
 /// # Errors
-/// No counting allocator, a GPU, a workload that cannot be built, data errors.
+/// A device whose memory cannot be measured, a workload that cannot be built, data errors.
 pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Measured, LabError> {
-    if !memory::is_counting() {
-        return Err(LabError::Input(
-            "the program does not count its memory: make batchwise_nn::memory::CountingAllocator its #[global_allocator]"
-                .to_owned(),
-        ));
-    }
-    if !context.device.is_cpu() {
-        return Err(LabError::Input(
-            "peak memory can be measured on the CPU only in this version".to_owned(),
-        ));
-    }
-    let base = memory::live();
-    memory::set_limit(base.saturating_add(request.limit_bytes));
+    let meter = Meter::new(&context.device).map_err(|error| LabError::Input(error.to_string()))?;
+    let base = meter.live()?;
+    meter.set_limit(base.saturating_add(request.limit_bytes));
     let total = request.steps.len() as u64;
     let mut points = Vec::new();
     for (i, (batch, micro_batch)) in request.steps.iter().enumerate() {
         progress(emit, i as u64, total, format!("micro-batch {micro_batch}"));
         // On a thread of its own, whose workspaces end with it: a point does not depend on those before.
-        let peak = std::thread::scope(|scope| scope.spawn(|| peak(context, *batch, *micro_batch)).join())
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let point = MemoryPoint { batch: *micro_batch, peak_bytes: peak.saturating_sub(base) };
+        let peak =
+            std::thread::scope(|scope| scope.spawn(|| peak(context, &meter, *batch, *micro_batch)).join())
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let peak_bytes = match peak {
+            Ok(peak) => peak.saturating_sub(base),
+            Err(error) if error.is_out_of_memory() => break,
+            Err(error) => return Err(error),
+        };
+        // On a GPU nothing stops the step at the limit: a point above it did not fit.
+        if request.limit_bytes < peak_bytes {
+            break;
+        }
+        let point = MemoryPoint { batch: *micro_batch, peak_bytes };
         points.push(point);
         if let Ok(value) = serde_json::to_value(point) {
             emit(Message::Point { value });
@@ -67,9 +68,9 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
 }
 
 /// The most bytes live during a few steps, in the whole process.
-fn peak(context: &Context<'_>, batch: u64, micro_batch: u64) -> Result<u64, LabError> {
+fn peak(context: &Context<'_>, meter: &Meter, batch: u64, micro_batch: u64) -> Result<u64, LabError> {
     memory::allocate_workspaces();
-    memory::reset_peak();
+    meter.reset_peak()?;
     let run = Run {
         batch,
         micro_batch,
@@ -83,5 +84,5 @@ fn peak(context: &Context<'_>, batch: u64, micro_batch: u64) -> Result<u64, LabE
     for _ in 0..STEPS {
         trainer.step()?;
     }
-    Ok(memory::peak())
+    Ok(meter.peak()?)
 }

@@ -6,6 +6,7 @@ use crate::LabError;
 use crate::output::write_whole;
 use crate::process::{self, Message};
 use batchwise_data::Loader;
+use batchwise_nn::meter::Meter;
 use batchwise_nn::{fingerprint, memory};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{Run, Tap, Trainer, evaluate, evaluate_on};
@@ -116,21 +117,32 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
         seed: request.seed,
         tap: if request.tap { Tap::Norms } else { Tap::Off },
     };
-    let base = memory::live();
-    if let Some(limit) = request.limit_bytes {
-        memory::set_limit(base.saturating_add(limit));
-    }
-    memory::allocate_workspaces();
-    memory::reset_peak();
+    // Without a meter the peak stays unknown, which is no reason not to train.
+    let meter = Meter::new(&context.device).ok();
+    let base = match &meter {
+        None => 0,
+        Some(meter) => {
+            let base = meter.live()?;
+            meter.set_limit(request.limit_bytes.map_or(u64::MAX, |limit| base.saturating_add(limit)));
+            memory::allocate_workspaces();
+            meter.reset_peak()?;
+            base
+        }
+    };
     let mut trainer = Trainer::new(context.task(request.seed)?, Arc::clone(&context.data.train), run)?;
     let start = Instant::now();
     let diverged = train(&mut trainer, request, emit)?;
     context.device.synchronize()?;
     let seconds = start.elapsed().as_secs_f64();
-    let peak_bytes = memory::is_counting().then(|| memory::peak().saturating_sub(base));
+    let peak_bytes = match &meter {
+        None => None,
+        Some(meter) => Some(meter.peak()?.saturating_sub(base)),
+    };
 
     // What follows is not training and takes little; its memory is not the user's concern.
-    memory::set_limit(u64::MAX);
+    if let Some(meter) = &meter {
+        meter.set_limit(u64::MAX);
+    }
     if let Some(path) = &request.weights {
         write_whole(path, &trainer.task().parameters.to_safetensors()?)?;
     }

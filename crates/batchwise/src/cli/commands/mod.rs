@@ -15,6 +15,7 @@ use batchwise_lab::process::{self, ChildCommand};
 use batchwise_lab::provenance::{self, DataProvenance, Provenance};
 use batchwise_lab::{LabError, Workload, probe};
 use batchwise_nn::device::{self, DeviceSpec};
+use batchwise_nn::meter;
 use std::path::Path;
 
 pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
@@ -41,6 +42,7 @@ struct Session {
     workload: Box<dyn Workload>,
     data: Splits,
     device: DeviceSpec,
+    available_bytes: Option<u64>,
 }
 
 impl Session {
@@ -48,7 +50,12 @@ impl Session {
         let workload = cli.make(options)?;
         let device = open_device(options)?;
         let data = workload.open()?;
-        Ok(Self { workload, data, device: device::name(&device) })
+        Ok(Self {
+            workload,
+            data,
+            device: device::name(&device),
+            available_bytes: meter::available_bytes(&device),
+        })
     }
 
     fn subject(&self, options: &Options) -> Result<Subject, LabError> {
@@ -68,9 +75,19 @@ impl Session {
         Settings {
             seed: options.seed,
             examples: examples.unwrap_or(SHORT_TRAINING.min(self.data.train.len())),
-            memory: memory_limit(options),
+            memory: self.memory_limit(options),
             max_batch,
             confirmation_seeds: 1,
+        }
+    }
+
+    fn memory_limit(&self, options: &Options) -> MemoryLimit {
+        match (options.memory, self.available_bytes) {
+            (Some(bytes), _) => MemoryLimit { bytes, is_given: true },
+            (None, Some(free)) => {
+                MemoryLimit { bytes: (free as f64 * SHARE_OF_FREE) as u64, is_given: false }
+            }
+            (None, None) => MemoryLimit { bytes: u64::MAX, is_given: false },
         }
     }
 
@@ -96,16 +113,6 @@ impl Session {
 
 fn open_device(options: &Options) -> Result<candle_core::Device, LabError> {
     options.device.open().map_err(|error| LabError::Input(error.to_string()))
-}
-
-fn memory_limit(options: &Options) -> MemoryLimit {
-    match options.memory {
-        Some(bytes) => MemoryLimit { bytes, is_given: true },
-        None => {
-            let free = device::cpu_info().available_bytes.unwrap_or(u64::MAX);
-            MemoryLimit { bytes: (free as f64 * SHARE_OF_FREE) as u64, is_given: false }
-        }
-    }
 }
 
 /// The folder for a command's results: --out, or a new one.
