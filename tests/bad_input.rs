@@ -103,6 +103,18 @@ fn a_missing_data_set_says_where_it_was_looked_for() {
     assert!(!place.path().join("batchwise-out").exists(), "nothing is written before the data is open");
 }
 
+#[test]
+fn wrong_settings_of_the_built_in_set_are_named_with_what_is_allowed() {
+    let cases: [(&str, &[&str]); 3] = [
+        ("glyphs:classes=0", &["classes is 0", "2..="]),
+        ("glyphs:colour=3", &["colour", "classes", "label_noise"]),
+        ("glyphs:label_noise=x", &["label_noise is x", "a number"]),
+    ];
+    for (name, named) in cases {
+        Place::new().run(&["data", "--data", name]).assert_refused(name, 2, named);
+    }
+}
+
 /// The size after `takes ` in a message, in bytes, and a little more for its rounding.
 fn needed_bytes(message: &str) -> u64 {
     let after = message.split("takes ").nth(1).expect("the message says what is needed");
