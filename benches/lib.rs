@@ -1,5 +1,7 @@
 //! What the benches share: the built-in models on the built-in data.
 
+#![warn(missing_docs)]
+
 use batchwise_data::{Dataset, GlyphsConfig, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};

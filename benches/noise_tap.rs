@@ -1,6 +1,6 @@
 //! The same step with and without the noise tap, timed in turn: what the measurement costs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a bench may panic")]
-#![expect(clippy::print_stdout, reason = "the ratio is the result")]
+#![allow(clippy::print_stdout, reason = "the ratio is the result")]
 
 use batchwise_train::Tap;
 use benches::{MODELS, glyphs, in_memory, trainer};

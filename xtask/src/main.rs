@@ -3,7 +3,7 @@
 //!
 //! No dependency and no parser: it must start within seconds of a cold clone.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod checks;
 mod doctor;

@@ -32,7 +32,7 @@ pub enum DataError {
         tried: Vec<String>,
     },
     /// The operating system refused to open or read a file.
-    #[error("cannot read `{}` at byte {offset}", path.display())]
+    #[error("cannot read `{}` at byte {offset}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum DataError {
         allowed: String,
     },
     /// A gzip stream is damaged or cut short.
-    #[error("`{}` is a corrupt or truncated gzip file: it failed after {bytes_out} decompressed bytes", path.display())]
+    #[error("`{}` is a corrupt or truncated gzip file: it failed after {bytes_out} decompressed bytes: {source}", path.display())]
     Gzip {
         /// The file.
         path: PathBuf,

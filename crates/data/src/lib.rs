@@ -28,6 +28,8 @@
 //! # Ok::<(), batchwise_data::DataError>(())
 //! ```
 
+#![warn(missing_docs)]
+
 mod batch;
 mod dataset;
 mod error;

@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Result<u64, String> {
     };
     let bytes = number * factor as f64;
     // The largest f64 below 2⁶⁴.
-    if 1.0 <= bytes && bytes < 18_446_744_073_709_549_568.0 { Ok(bytes as u64) } else { Err(wrong()) }
+    if (1.0..18_446_744_073_709_549_568.0).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
 /// Bytes in the unit that suits them, such as `1.50 GiB`.

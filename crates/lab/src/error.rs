@@ -1,5 +1,6 @@
 //! Why no answer could be given.
 
+use crate::process::FailureKind;
 use std::path::{Path, PathBuf};
 
 /// Why no answer could be given.
@@ -35,8 +36,8 @@ pub enum LabError {
     Probe {
         /// What it reported.
         text: String,
-        /// Whether the input is wrong.
-        is_input: bool,
+        /// Whose fault it is.
+        kind: FailureKind,
     },
     /// A child process died where it should not have.
     #[error("the {probe} process died ({status}){}", if last_words.is_empty() { String::new() } else { format!(": {last_words}") })]
@@ -67,18 +68,15 @@ pub enum LabError {
 }
 
 impl LabError {
-    /// Whether the user's input is wrong, as opposed to a fault of the program or the machine.
-    pub fn is_input(&self) -> bool {
+    /// Whose fault it is: the user's input, the measurements', or the program's and the machine's.
+    pub fn kind(&self) -> FailureKind {
+        use batchwise_train::TrainError;
         match self {
-            Self::Input(_) | Self::Data(_) | Self::MemoryTooSmall { .. } => true,
-            Self::Probe { is_input, .. } => *is_input,
-            Self::Train(error) => {
-                matches!(
-                    error,
-                    batchwise_train::TrainError::Data(_) | batchwise_train::TrainError::Config { .. }
-                )
-            }
-            _ => false,
+            Self::Input(_) | Self::Data(_) | Self::MemoryTooSmall { .. } => FailureKind::Input,
+            Self::Train(TrainError::Data(_) | TrainError::Config { .. }) => FailureKind::Input,
+            Self::NoAdvice(_) => FailureKind::NoAdvice,
+            Self::Probe { kind, .. } => *kind,
+            _ => FailureKind::Fault,
         }
     }
 

@@ -18,7 +18,7 @@ impl Output {
     /// # Errors
     /// A folder that holds results, or that cannot be created or written.
     pub fn create(folder: &Path, force: bool) -> Result<Self, LabError> {
-        fs::create_dir_all(folder).map_err(|source| LabError::io("create", folder, source))?;
+        create_folder(folder)?;
         let mut entries = fs::read_dir(folder).map_err(|source| LabError::io("read", folder, source))?;
         if !force && entries.next().is_some() {
             return Err(LabError::Input(format!(
@@ -39,7 +39,7 @@ impl Output {
     /// # Errors
     /// As [`Output::create`].
     pub fn numbered(parent: &Path, name: &str) -> Result<Self, LabError> {
-        fs::create_dir_all(parent).map_err(|source| LabError::io("create", parent, source))?;
+        create_folder(parent)?;
         for number in 1u32.. {
             let folder = parent.join(format!("{name}-{number}"));
             // Creating is the test: two commands at once must not share a folder.
@@ -84,6 +84,13 @@ impl Output {
     }
 }
 
+/// A folder that cannot be is the user's to change.
+fn create_folder(folder: &Path) -> Result<(), LabError> {
+    fs::create_dir_all(folder).map_err(|error| {
+        LabError::Input(format!("cannot create {}: {error}; give another folder by --out", folder.display()))
+    })
+}
+
 /// Writes a file whole: under another name first, then renamed, so that a full disk or a kill leaves the old
 /// file or none, never half of one.
 ///
@@ -118,7 +125,10 @@ mod tests {
         assert!(Output::create(&folder, false).is_ok(), "an empty folder is free");
         output.write_json("x.json", &[1, 2]).unwrap();
         let error = Output::create(&folder, false).unwrap_err();
-        assert!(error.is_input() && error.to_string().contains("--force"), "{error}");
+        assert!(
+            error.kind() == crate::process::FailureKind::Input && error.to_string().contains("--force"),
+            "{error}"
+        );
         Output::create(&folder, true).unwrap().write("x.json", b"3").unwrap();
         assert_eq!(fs::read(folder.join("x.json")).unwrap(), b"3");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no partial file stays");

@@ -50,9 +50,21 @@ pub enum Message {
     Failed {
         /// Why.
         text: String,
-        /// Whether the input is wrong, as opposed to a fault of the program.
-        is_input: bool,
+        /// Whose fault it is.
+        kind: FailureKind,
     },
+}
+
+/// Whose fault a failure is; it decides the exit status of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The user's input is wrong.
+    Input,
+    /// The measurements allow no advice.
+    NoAdvice,
+    /// The program or the machine is at fault.
+    Fault,
 }
 
 /// How a child ended.
@@ -133,7 +145,7 @@ pub fn run<T: DeserializeOwned>(
         let Ok(line) = line else { break };
         match serde_json::from_str(&line) {
             Ok(Message::Done { value }) => result = Some(Ok(value)),
-            Ok(Message::Failed { text, is_input }) => result = Some(Err(LabError::Probe { text, is_input })),
+            Ok(Message::Failed { text, kind }) => result = Some(Err(LabError::Probe { text, kind })),
             Ok(message) => on_message(message),
             Err(error) => result = Some(Err(LabError::protocol(format!("{error} in `{line}`")))),
         }
@@ -178,7 +190,7 @@ pub fn serve<R: DeserializeOwned>(
     };
     match work(request, &mut emit) {
         Ok(value) => emit(Message::Done { value }),
-        Err(error) => emit(Message::Failed { text: error.to_string(), is_input: error.is_input() }),
+        Err(error) => emit(Message::Failed { text: error.to_string(), kind: error.kind() }),
     }
     Ok(())
 }

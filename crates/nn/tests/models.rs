@@ -1,4 +1,5 @@
 //! Whole models: gradients against finite differences, seeded initialisation, trap of stock candle.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

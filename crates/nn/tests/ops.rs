@@ -1,4 +1,5 @@
 //! Every fused op against its plain twin, and its gradient against finite differences in f64.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Optimizer steps against values computed by hand, and state that saves and loads.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use batchwise_nn::gradients::Tap;
 use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};

@@ -40,7 +40,8 @@ pub(crate) fn accumulate(
     gradients.clear();
     let expected = (batch.end - batch.start) as f64;
     let mut parts = micro_batches(batch, micro_batch).peekable();
-    let mut sums: Vec<Tensor> = Vec::new();
+    let mut losses = LossTotal::default();
+    let mut n_micro_batches = 0;
     let mut micro: Vec<(f64, Vec<f64>)> = Vec::new();
     let mut weight = 0.0;
     while let Some(part) = parts.next() {
@@ -60,18 +61,43 @@ pub(crate) fn accumulate(
         let to_mean = (expected / loss.weight).powi(2);
         micro.push((loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect()));
         weight += loss.weight;
-        sums.push(loss.sum.detach());
+        losses.add(&loss.sum)?;
+        n_micro_batches += 1;
     }
     if weight != expected {
         // Losses that weigh tokens, say: the true weight is known only now.
         gradients.scale(expected / weight)?;
     }
-    // Read once per batch: on a GPU each read waits for the device.
-    let mut loss = 0.0;
-    for sum in &sums {
-        loss += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro })
+}
+
+/// The sum of the micro-batches' losses: in f64 on the CPU; on a GPU there, because each read waits for it.
+#[derive(Default)]
+struct LossTotal {
+    read: f64,
+    unread: Option<Tensor>,
+}
+
+impl LossTotal {
+    fn add(&mut self, sum: &Tensor) -> Result<(), TrainError> {
+        if sum.device().is_cpu() {
+            self.read += sum.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            return Ok(());
+        }
+        let sum = sum.detach();
+        self.unread = Some(match self.unread.take() {
+            None => sum,
+            Some(total) => (total + sum)?,
+        });
+        Ok(())
     }
-    Ok(Accumulated { loss: loss / weight, n_micro_batches: sums.len(), micro })
+
+    fn read(self) -> Result<f64, TrainError> {
+        match self.unread {
+            None => Ok(self.read),
+            Some(total) => Ok(self.read + f64::from(total.to_dtype(DType::F32)?.to_scalar::<f32>()?)),
+        }
+    }
 }
 
 impl Accumulated {

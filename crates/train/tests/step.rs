@@ -1,4 +1,5 @@
 //! Laws of a training step: accumulation is exact, the tap is right, runs repeat bit for bit.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use batchwise_data::{DataError, Dataset, GlyphsConfig, Loader, Order, Schema, open};
 use batchwise_nn::gradients::norm2;

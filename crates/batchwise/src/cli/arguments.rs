@@ -127,7 +127,7 @@ pub(super) struct NoiseArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(super) examples: Option<u64>,
     /// Peak learning rate of the training [default: the best of a range test]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) lr: Option<f64>,
 }
 
@@ -140,7 +140,7 @@ pub(super) struct TrainArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) micro_batch: Option<u64>,
     /// Peak learning rate [default: 0.02 for sgd, 0.002 for adamw]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) lr: Option<f64>,
     /// Learning rate over the run
     #[arg(long, value_enum, default_value_t)]

@@ -9,6 +9,7 @@ mod show;
 pub use arguments::{OptimizerName, Options};
 
 use arguments::{Arguments, Command};
+use batchwise_lab::process::FailureKind;
 use batchwise_lab::{LabError, Workload, process};
 use clap::Parser;
 use std::process::ExitCode;
@@ -57,7 +58,14 @@ impl Cli {
             });
         }
         match commands::run(&self, &arguments) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => match show::fault() {
+                // The work is done and its files are written, but nobody could read the answer.
+                Some(error) => {
+                    show::error(&format!("cannot write standard output: {error}"));
+                    ExitCode::from(1)
+                }
+                None => ExitCode::SUCCESS,
+            },
             Err(error) => fail(&error),
         }
     }
@@ -81,10 +89,10 @@ impl Cli {
 fn fail(error: &LabError) -> ExitCode {
     tracing::debug!(?error);
     show::error(&error.to_string());
-    match error {
-        LabError::NoAdvice(_) => ExitCode::from(3),
-        LabError::Cancelled => ExitCode::from(130),
-        error if error.is_input() => ExitCode::from(2),
-        _ => ExitCode::from(1),
+    match (error, error.kind()) {
+        (LabError::Cancelled, _) => ExitCode::from(130),
+        (_, FailureKind::Input) => ExitCode::from(2),
+        (_, FailureKind::NoAdvice) => ExitCode::from(3),
+        (_, FailureKind::Fault) => ExitCode::from(1),
     }
 }

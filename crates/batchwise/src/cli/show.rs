@@ -1,10 +1,10 @@
 //! What people see: progress on standard error, results on standard output.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place that prints")]
 
 use super::Options;
 use batchwise_lab::advise::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// One bar for the phase at hand; finished phases leave a line.
@@ -47,7 +47,7 @@ impl Progress {
             }
             Event::Finding(text) => {
                 self.finish();
-                eprintln!("{:>20}  {text}", self.name);
+                error_line(&format!("{:>20}  {text}", self.name));
             }
         }
     }
@@ -67,12 +67,28 @@ impl Drop for Progress {
 
 /// An error, with its `hint:` lines if the text has any.
 pub(super) fn error(text: &str) {
-    eprintln!("error: {text}");
+    error_line(&format!("error: {text}"));
+}
+
+/// A line on standard error; where nobody can read it there is nothing left to do.
+fn error_line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+static FAULT: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Why a line of the result could not be written, if one could not.
+pub(super) fn fault() -> Option<&'static std::io::Error> {
+    FAULT.get()
 }
 
 /// A line of a result. A closed pipe (`| head`) ends the output quietly.
 pub(super) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        FAULT.get_or_init(|| error);
+    }
 }
 
 /// A result as indented JSON.

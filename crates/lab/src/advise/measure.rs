@@ -75,7 +75,7 @@ impl Probes<'_> {
         let whole: Vec<(u64, u64)> = powers_of_two(max_batch).into_iter().map(|b| (b, b)).collect();
         let whole = self.series(whole, limit)?;
         if whole.points.is_empty() {
-            return Err(self.too_small(limit));
+            return Err(self.too_small(limit, max_batch));
         }
         let mut model = MemoryModel { limit_bytes: limit.bytes, whole, accumulating: None };
         // Accumulating holds one more set of gradients, so its curve matters only under a limit.
@@ -83,7 +83,7 @@ impl Probes<'_> {
             let steps = powers_of_two(model.whole.largest).into_iter().map(|b| (2 * b, b)).collect();
             let accumulating = self.series(steps, limit)?;
             if accumulating.points.is_empty() {
-                return Err(self.too_small(limit));
+                return Err(self.too_small(limit, max_batch));
             }
             model.accumulating = Some(accumulating);
         }
@@ -110,11 +110,11 @@ impl Probes<'_> {
         Ok(Series::new(points, does_not_fit, limit.bytes))
     }
 
-    /// The limit is below a micro-batch of 1: says what that takes, if the machine has it.
-    fn too_small(&mut self, limit: MemoryLimit) -> LabError {
+    /// The limit is below a micro-batch of 1 of this batch: says what that takes, if the machine has it.
+    fn too_small(&mut self, limit: MemoryLimit, batch: u64) -> LabError {
         let free = batchwise_nn::device::cpu_info().available_bytes.unwrap_or(u64::MAX);
         let without = MemoryLimit { bytes: free.max(limit.bytes), is_given: false };
-        let needed = match self.series(vec![(2, 1)], without) {
+        let needed = match self.series(vec![(batch.max(2), 1)], without) {
             Ok(Series { points, .. }) => points.first().map(|point| bytes::human(point.peak_bytes)),
             Err(LabError::Cancelled) => return LabError::Cancelled,
             Err(_) => None,
@@ -191,7 +191,7 @@ impl Probes<'_> {
                 return Ok((memory, micro_batch, point.peak_bytes));
             }
             if micro_batch == 1 {
-                return Err(self.too_small(limit));
+                return Err(self.too_small(limit, batch));
             }
             memory.exclude(micro_batch, micro_batch < batch);
         }

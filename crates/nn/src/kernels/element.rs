@@ -3,12 +3,12 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use std::cell::RefCell;
-use std::ops::{AddAssign, Mul};
+use std::ops::{AddAssign, Mul, SubAssign};
 use std::thread::LocalKey;
 
 /// f32 or f64.
 pub(crate) trait Element:
-    WithDType + Copy + Send + Sync + AddAssign + Mul<Output = Self> + PartialOrd
+    WithDType + Copy + Send + Sync + AddAssign + SubAssign + Mul<Output = Self> + PartialOrd
 {
     const ZERO: Self;
     const ONE: Self;

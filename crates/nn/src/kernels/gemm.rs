@@ -32,7 +32,7 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
-    fn from_row(self, first: usize, rows: usize) -> Self {
+    fn rows_from(self, first: usize, rows: usize) -> Self {
         Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
     }
 
@@ -86,7 +86,7 @@ pub(crate) fn gemm<T: Element>(dst: &mut [T], accumulate: bool, a: Matrix<'_, T>
     }
 }
 
-/// [`gemm`], with the rows of `dst` split over the threads when there is enough to do.
+/// [`gemm()`], with the rows of `dst` split over the threads when there is enough to do.
 pub(crate) fn gemm_parallel<T: Element>(dst: &mut [T], accumulate: bool, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let n_threads = rayon::current_num_threads();
     if a.rows * a.cols * b.cols < PARALLEL_FROM || a.rows < 2 || n_threads < 2 {
@@ -95,7 +95,7 @@ pub(crate) fn gemm_parallel<T: Element>(dst: &mut [T], accumulate: bool, a: Matr
     let rows = a.rows.div_ceil(n_threads).next_multiple_of(8).min(a.rows);
     dst.par_chunks_mut(rows * b.cols).enumerate().for_each(|(i, part)| {
         let part_rows = part.len() / b.cols;
-        gemm(part, accumulate, a.from_row(i * rows, part_rows), b);
+        gemm(part, accumulate, a.rows_from(i * rows, part_rows), b);
     });
 }
 

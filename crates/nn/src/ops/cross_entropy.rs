@@ -1,4 +1,4 @@
-//! Σ −log softmax(logits)[target].
+//! Σ −log softmax(logits) at the target class.
 
 use super::linear::cpu;
 use super::plain;

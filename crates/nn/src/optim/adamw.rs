@@ -64,9 +64,9 @@ impl Optimizer for AdamW {
         for (((_, w), g), ((_, m), (_, v))) in parameters.named().iter().zip(gradients.tensors()).zip(moments)
         {
             if plain_device(w) {
-                *m = ((m.as_ref() * beta1)? + (g * (1.0 - beta1))?)?;
-                *v = ((v.as_ref() * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
-                let step = ((m.as_ref() * update.step_size)? / (v.sqrt()? + update.epsilon)?)?;
+                *m = ((&*m * beta1)? + (g * (1.0 - beta1))?)?;
+                *v = ((&*v * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
+                let step = ((&*m * update.step_size)? / (v.sqrt()? + update.epsilon)?)?;
                 w.set(&((w.as_tensor() * update.keep)? - step)?)?;
             } else {
                 m.inplace_op2(g, &MomentOp { beta: beta1, square: false })?;

@@ -44,8 +44,8 @@ impl Optimizer for Sgd {
         {
             if plain_device(w) {
                 let decayed = (g + (w.as_tensor() * weight_decay)?)?;
-                *v = ((v.as_ref() * momentum)? + decayed)?;
-                w.set(&(w.as_tensor() - (v.as_ref() * learning_rate)?)?)?;
+                *v = ((&*v * momentum)? + decayed)?;
+                w.set(&(w.as_tensor() - (&*v * learning_rate)?)?)?;
             } else {
                 v.inplace_op3(g, w, &VelocityOp { momentum, weight_decay })?;
                 w.inplace_op2(v, &SubtractOp { learning_rate })?;
@@ -131,7 +131,7 @@ impl InplaceOp2 for SubtractOp {
             w.par_chunks_mut(PIECE).zip(v.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|(w, v)| {
                 vectorized(
                     #[inline(always)]
-                    || w.iter_mut().zip(v).for_each(|(w, v)| *w = *w - learning_rate * *v),
+                    || w.iter_mut().zip(v).for_each(|(w, v)| *w -= learning_rate * *v),
                 );
             });
         });

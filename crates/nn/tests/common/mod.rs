@@ -1,5 +1,10 @@
 //! Finite differences and comparisons shared by the tests of this crate.
-#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test file uses a part of this, and may panic"
+)]
 
 use batchwise_nn::random;
 use candle_core::{DType, Device, Result, Tensor, Var};

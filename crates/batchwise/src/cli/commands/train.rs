@@ -10,7 +10,7 @@ use batchwise_lab::provenance::Provenance;
 use batchwise_lab::{LabError, bytes};
 use serde::Serialize;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 
 /// What `train.json` holds.
 #[derive(Debug, Serialize)]
@@ -77,14 +77,17 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
     })?;
     let mut log_fault = None;
     let outcome = advise::train(&subject, request.clone(), &mut |event| progress.on(event), &mut |line| {
-        if let Err(source) = writeln!(log, "{line}") {
-            log_fault.get_or_insert(source);
+        if log_fault.is_none()
+            && let Err(source) = append(&mut log, &line)
+        {
+            log_fault = Some(source);
         }
-    })?;
+    });
     progress.finish();
     if let Some(source) = log_fault {
         return Err(LabError::Io { action: "write", path: log_path, source });
     }
+    let outcome = outcome?;
     let result = TrainResult {
         schema: batchwise_lab::advice::SCHEMA,
         batch_size: request.batch,
@@ -119,6 +122,16 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         Some(how) => Err(LabError::NoAdvice(how)),
         None => Ok(()),
     }
+}
+
+/// Appends a whole line, or on a full disk none.
+fn append(log: &mut File, line: &serde_json::Value) -> std::io::Result<()> {
+    let end = log.stream_position()?;
+    let text = format!("{line}\n");
+    log.write_all(text.as_bytes()).inspect_err(|_| {
+        // Cutting a file needs no room; what was half written is taken back.
+        let _ = log.set_len(end);
+    })
 }
 
 fn micro_batch(
