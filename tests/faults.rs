@@ -30,7 +30,7 @@ fn a_full_disk_names_the_file_and_leaves_nothing_half_written() {
         ("train", 0, "provenance.json"),
         ("train", 8, "weights.safetensors"),
         // A log of more than 8 KiB, which may end early but not within a line.
-        ("train --epochs 40 --batch 16", 8, "weights.safetensors"),
+        ("train --epochs 40 --batch 16", 8, "steps.jsonl"),
         ("memory", 0, "memory.json"),
         ("noise", 0, "noise.json"),
         ("advise", 0, "provenance.json"),
@@ -41,7 +41,8 @@ fn a_full_disk_names_the_file_and_leaves_nothing_half_written() {
         let ran = on_a_full_disk(&place, blocks, command);
         ran.assert_refused(&format!("{command}, {blocks} blocks"), 1, &["cannot write", file]);
         let names = json::assert_all_parse(&place.path().join("out"));
-        assert!(!names.contains(&file.to_owned()), "{command}: {names:?}");
+        // A log keeps the whole lines before the fault; any other file is there whole or not at all.
+        assert_eq!(names.contains(&file.to_owned()), file == "steps.jsonl", "{command}: {names:?}");
     }
 }
 
@@ -124,11 +125,15 @@ fn a_child_that_dies_for_memory_bounds_the_micro_batch() {
     assert!(json::at(&free, "/does_not_fit").is_null(), "everything fits: {free}");
     let points = list(&free, "/points");
     let (fixed, largest) = (whole(&free, "/fixed_bytes"), points.len() - 1);
-    let limit = fixed + (whole(&points[largest], "/peak_bytes") - fixed) / 2;
+    // Between what 128 and what 256 take.
+    let limit = fixed + (whole(&points[largest], "/peak_bytes") - fixed) / 4 * 3;
     let tight = memory(&["--memory", &limit.to_string()]);
     assert_eq!(whole(&tight, "/does_not_fit"), 256, "{tight}");
     let fits = whole(&tight, "/largest_micro_batch");
-    assert!((64..256).contains(&fits), "half the memory takes about half the batch, not {fits}");
+    assert!(
+        (128..256).contains(&fits),
+        "three quarters of the memory take at least half the batch, not {fits}"
+    );
     assert!(list(&tight, "/points").iter().all(|point| whole(point, "/peak_bytes") <= limit), "{tight}");
 
     let ran = place.run(&[
