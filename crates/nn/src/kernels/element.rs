@@ -2,6 +2,7 @@
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
+use pulp::Simd;
 use std::cell::RefCell;
 use std::ops::{AddAssign, Mul, SubAssign};
 use std::thread::LocalKey;
@@ -16,6 +17,30 @@ pub(crate) trait Element:
     fn exp(self) -> Self;
     fn ln(self) -> Self;
 
+    /// The same number in f64. (candle's `to_f64` is not inlined, which would keep a loop from being vectorised.)
+    fn widen(self) -> f64;
+
+    /// A register full of numbers on the machine at hand.
+    type Register<S: Simd>: Copy;
+
+    /// Whole registers, and what is left.
+    fn registers<S: Simd>(x: &[Self]) -> (&[Self::Register<S>], &[Self]);
+    /// The same, writable.
+    fn registers_mut<S: Simd>(x: &mut [Self]) -> (&mut [Self::Register<S>], &mut [Self]);
+    /// A register of one number.
+    fn splat<S: Simd>(simd: S, x: Self) -> Self::Register<S>;
+    /// a + b.
+    fn sum<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S>;
+    /// a·b + c.
+    fn mul_add<S: Simd>(
+        simd: S,
+        a: Self::Register<S>,
+        b: Self::Register<S>,
+        c: Self::Register<S>,
+    ) -> Self::Register<S>;
+    /// The sum of a register's numbers.
+    fn reduce<S: Simd>(simd: S, x: Self::Register<S>) -> Self;
+
     /// The elements of a storage of this type, writable.
     fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
 
@@ -24,7 +49,7 @@ pub(crate) trait Element:
 }
 
 macro_rules! element {
-    ($type:ty, $variant:ident) => {
+    ($type:ty, $variant:ident, $register:ident, $split:ident, $split_mut:ident, $splat:ident, $add:ident, $mul_add:ident, $reduce:ident) => {
         impl Element for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -35,6 +60,43 @@ macro_rules! element {
             fn ln(self) -> Self {
                 self.ln()
             }
+            #[inline(always)]
+            fn widen(self) -> f64 {
+                f64::from(self)
+            }
+
+            type Register<S: Simd> = S::$register;
+
+            #[inline(always)]
+            fn registers<S: Simd>(x: &[Self]) -> (&[Self::Register<S>], &[Self]) {
+                S::$split(x)
+            }
+            #[inline(always)]
+            fn registers_mut<S: Simd>(x: &mut [Self]) -> (&mut [Self::Register<S>], &mut [Self]) {
+                S::$split_mut(x)
+            }
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, x: Self) -> Self::Register<S> {
+                simd.$splat(x)
+            }
+            #[inline(always)]
+            fn sum<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S> {
+                simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn mul_add<S: Simd>(
+                simd: S,
+                a: Self::Register<S>,
+                b: Self::Register<S>,
+                c: Self::Register<S>,
+            ) -> Self::Register<S> {
+                simd.$mul_add(a, b, c)
+            }
+            #[inline(always)]
+            fn reduce<S: Simd>(simd: S, x: Self::Register<S>) -> Self {
+                simd.$reduce(x)
+            }
+
             fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
                 match storage {
                     CpuStorage::$variant(values) => Ok(values),
@@ -49,8 +111,28 @@ macro_rules! element {
     };
 }
 
-element!(f32, F32);
-element!(f64, F64);
+element!(
+    f32,
+    F32,
+    f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    add_f32s,
+    mul_add_e_f32s,
+    reduce_sum_f32s
+);
+element!(
+    f64,
+    F64,
+    f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    add_f64s,
+    mul_add_e_f64s,
+    reduce_sum_f64s
+);
 
 /// Runs `work` with this thread's scratch buffer, at least `len` long, of unspecified content.
 pub(crate) fn with_scratch<T: Element, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
