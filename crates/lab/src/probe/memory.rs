@@ -31,7 +31,9 @@ pub struct Measured {
 }
 
 /// Enough that the loader runs ahead and every buffer that lives between steps is there.
-const STEPS: usize = 3;
+const STEPS: u64 = 3;
+/// Examples that are processed at least: of a few, one thread may do all, and the others' buffers would be missing.
+const EXAMPLES: u64 = 128;
 
 /// Measures each step in turn; a point is emitted as soon as it is known, because the next may kill.
 ///
@@ -81,7 +83,7 @@ fn peak(context: &Context<'_>, meter: &Meter, batch: u64, micro_batch: u64) -> R
         tap: Tap::Off,
     };
     let mut trainer = Trainer::new(context.task(context.seed)?, Arc::clone(&context.data.train), run)?;
-    for _ in 0..STEPS {
+    for _ in 0..STEPS.max(EXAMPLES / batch) {
         trainer.step()?;
     }
     Ok(meter.peak()?)
