@@ -6,7 +6,6 @@ use batchwise_data::{Dataset, GlyphsConfig, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, loss};
-use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{Run, Tap, Task, TrainError, Trainer};
 use candle_core::{DType, Device};
 use std::sync::Arc;
@@ -54,15 +53,7 @@ pub fn trainer(
     micro_batch: u64,
     tap: Tap,
 ) -> Result<Trainer, TrainError> {
-    let run = Run {
-        batch,
-        micro_batch,
-        total: Examples(u64::MAX),
-        schedule: Schedule::constant(LearningRate(0.0)),
-        optimizer: SGD,
-        seed: 1,
-        tap,
-    };
+    let run = Run { tap, ..Run::idle(batch, micro_batch, SGD, 1) };
     Trainer::new(task(model)?, dataset, run)
 }
 

@@ -16,6 +16,7 @@
 //! ```
 #![expect(unsafe_code, reason = "an allocator cannot be written without")]
 
+use crate::kernels;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -117,12 +118,20 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// Makes every compute thread allocate the workspaces that its kernels keep for reuse.
+/// Makes this thread and every compute thread allocate the workspaces that its kernels keep for reuse.
 ///
 /// They are part of what training takes, but a thread allocates its own only when work first comes its
-/// way. Before a peak is measured this makes the figure the same on every run.
+/// way, which depends on the clock. Call this once before a peak is measured and once more after the first
+/// step, when the kernels know how much they need: then the figure is the same on every run.
 pub fn allocate_workspaces() {
-    crate::kernels::gemm::allocate_workspaces();
+    let work = || {
+        kernels::gemm::allocate_workspace();
+        kernels::element::allocate_scratch::<f32>();
+        kernels::element::allocate_scratch::<f64>();
+    };
+    // What is too small to be shared runs on the thread that asks for it: it needs its own too.
+    work();
+    rayon::broadcast(|_| work());
 }
 
 /// Tells the C library's allocator to keep large blocks for reuse instead of returning each to the

@@ -29,6 +29,15 @@ pub struct Run {
     pub tap: Tap,
 }
 
+impl Run {
+    /// An endless run that learns nothing: its steps cost what steps of a training cost, while the loss does
+    /// not fall to where gradients become denormal numbers. For measurements of time and memory.
+    pub fn idle(batch: u64, micro_batch: u64, optimizer: OptimizerConfig, seed: u64) -> Self {
+        let schedule = Schedule::constant(LearningRate(0.0));
+        Self { batch, micro_batch, total: Examples(u64::MAX), schedule, optimizer, seed, tap: Tap::Off }
+    }
+}
+
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {

@@ -28,7 +28,7 @@ pub(super) struct MemoryModel {
 /// What the memory probe found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryReport {
-    /// What training may take.
+    /// What training may take; 5 % of it is kept free.
     pub limit_bytes: u64,
     /// Whether the user set the limit.
     pub limit_is_given: bool,
@@ -91,10 +91,27 @@ impl Probes<'_> {
         Ok(model)
     }
 
+    /// The same for all the memory that is free, where the user's limit is below that and binds.
+    pub(super) fn room(
+        &mut self,
+        max_batch: u64,
+        memory: &MemoryModel,
+        limit: MemoryLimit,
+    ) -> Result<Option<MemoryModel>, LabError> {
+        if max_batch <= memory.whole.largest || limit.free_bytes <= limit.bytes {
+            return Ok(None);
+        }
+        let whole: Vec<(u64, u64)> = powers_of_two(max_batch).into_iter().map(|b| (b, b)).collect();
+        let free = MemoryLimit { bytes: limit.free_bytes, is_given: false, ..limit };
+        let whole = self.series(whole, free)?;
+        // Where not even that holds a batch it is accumulated as under the limit.
+        Ok(Some(MemoryModel { limit_bytes: free.bytes, whole, accumulating: memory.accumulating.clone() }))
+    }
+
     fn series(&mut self, steps: Vec<(u64, u64)>, limit: MemoryLimit) -> Result<Series, LabError> {
         let mut points: Vec<MemoryPoint> = Vec::new();
         let micro_batches: Vec<u64> = steps.iter().map(|(_, micro)| *micro).collect();
-        let request = Request::Memory(memory::Request { steps, limit_bytes: limit.bytes });
+        let request = Request::Memory(memory::Request { steps, limit_bytes: limit.usable() });
         let on_event = &mut *self.on_event;
         let ending = run::<memory::Measured>(self.child, &request, &mut |message| {
             if let Message::Point { value } = &message {
@@ -107,15 +124,16 @@ impl Probes<'_> {
         if let Ending::Died { status, last_words } = ending {
             tracing::info!(?does_not_fit, status, last_words, "a micro-batch does not fit");
         }
-        Ok(Series::new(points, does_not_fit, limit.bytes))
+        Ok(Series::new(points, does_not_fit, limit.usable()))
     }
 
     /// The limit is below a micro-batch of 1 of this batch: says what that takes, if the machine has it.
     fn too_small(&mut self, limit: MemoryLimit, batch: u64) -> LabError {
-        let free = batchwise_nn::device::cpu_info().available_bytes.unwrap_or(u64::MAX);
-        let without = MemoryLimit { bytes: free.max(limit.bytes), is_given: false };
+        let without = MemoryLimit { bytes: limit.free_bytes.max(limit.bytes), is_given: false, ..limit };
         let needed = match self.series(vec![(batch.max(2), 1)], without) {
-            Ok(Series { points, .. }) => points.first().map(|point| bytes::human(point.peak_bytes)),
+            Ok(Series { points, .. }) => {
+                points.first().map(|point| bytes::human(MemoryLimit::for_peak(point.peak_bytes)))
+            }
             Err(LabError::Cancelled) => return LabError::Cancelled,
             Err(_) => None,
         };

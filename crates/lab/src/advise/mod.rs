@@ -41,6 +41,23 @@ pub struct MemoryLimit {
     pub bytes: u64,
     /// Whether the user gave it.
     pub is_given: bool,
+    /// What the machine could give, at least `bytes` unless the user asked for more than there is.
+    pub free_bytes: u64,
+}
+
+impl MemoryLimit {
+    /// What a micro-batch may take by its measured peak: a twentieth is kept for what a long run may add, as threads
+    /// that happen to pack their matrices at the same moment (theory.md §7 asks for a margin of 5 to 10 %).
+    #[must_use]
+    pub fn usable(self) -> u64 {
+        self.bytes - self.bytes / 20
+    }
+
+    /// A limit under which a measured peak is [usable](Self::usable), rounded up for people to type.
+    #[must_use]
+    pub fn for_peak(peak_bytes: u64) -> u64 {
+        peak_bytes.saturating_add(peak_bytes / 18 + 1)
+    }
 }
 
 /// What the procedure needs to know of the workload; the rest happens in child processes.
@@ -113,7 +130,9 @@ pub fn advise(
 
     let memory = probes.memory(max_batch, settings.memory)?;
     output.write_json("memory.json", &memory.report(settings.memory))?;
-    let speed = speed_advice(&mut probes, max_batch, &memory)?;
+    // The batch is decided as if the limit were not there: memory changes the micro-batch alone.
+    let room = probes.room(max_batch, &memory, settings.memory)?;
+    let speed = speed_advice(&mut probes, max_batch, room.as_ref().unwrap_or(&memory))?;
     output.write_json("speed.json", &speed)?;
     let search = learning_rate_search(&mut probes, subject, settings, &memory)?;
     output.write_json("learning-rate.json", &search)?;
@@ -148,6 +167,7 @@ pub fn advise(
         batch_size,
         micro_batch,
         train_examples: subject.train_examples,
+        confirmation: &confirmation,
         verdict: &verdict,
     });
     Ok(Advice {

@@ -28,6 +28,7 @@ pub(super) struct Grounds<'a> {
     pub(super) batch_size: u64,
     pub(super) micro_batch: u64,
     pub(super) train_examples: u64,
+    pub(super) confirmation: &'a [Confirmation],
     pub(super) verdict: &'a Verdict,
 }
 
@@ -226,6 +227,15 @@ pub(super) fn reasons(grounds: &Grounds<'_>) -> Vec<String> {
              which changes memory and speed but not the result",
             bytes::human(memory.limit_bytes)
         ));
+        if memory.limit_is_given {
+            say(format!(
+                "the batch size is the one for all the memory that is free, because memory must not change what is \
+                 trained{}",
+                slowdown(grounds).map_or_else(String::new, |times| format!(
+                    "; in these micro-batches a step took {times:.2} times as long as with the whole batch at once"
+                ))
+            ));
+        }
     }
     say(self::verified(memory, micro_batch));
     say(self::learning_rate(search));
@@ -251,6 +261,18 @@ pub(super) fn reasons(grounds: &Grounds<'_>) -> Vec<String> {
     }
     say(format!("confirmation: {}", grounds.verdict.text));
     reasons
+}
+
+/// How much longer a step of the confirmation took than the same batch taken at once.
+fn slowdown(grounds: &Grounds<'_>) -> Option<f64> {
+    let at_once = grounds
+        .speed
+        .points
+        .iter()
+        .find(|point| point.batch == grounds.batch_size && point.micro_batch == point.batch)?;
+    let trial =
+        grounds.confirmation.iter().find(|trial| trial.batch == grounds.batch_size && 0 < trial.steps)?;
+    Some(trial.seconds / trial.steps as f64 / at_once.seconds)
 }
 
 /// What would shrink the uncertainty most.

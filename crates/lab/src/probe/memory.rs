@@ -9,8 +9,7 @@ use crate::process::Message;
 use batchwise_estimate::memory::MemoryPoint;
 use batchwise_nn::memory;
 use batchwise_nn::meter::Meter;
-use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Run, Tap, Trainer};
+use batchwise_train::{Run, Trainer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -31,9 +30,7 @@ pub struct Measured {
 }
 
 /// Enough that the loader runs ahead and every buffer that lives between steps is there.
-const STEPS: u64 = 3;
-/// Examples that are processed at least: of a few, one thread may do all, and the others' buffers would be missing.
-const EXAMPLES: u64 = 128;
+const STEPS: u64 = 4;
 
 /// Measures each step in turn; a point is emitted as soon as it is known, because the next may kill.
 ///
@@ -73,18 +70,11 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
 fn peak(context: &Context<'_>, meter: &Meter, batch: u64, micro_batch: u64) -> Result<u64, LabError> {
     memory::allocate_workspaces();
     meter.reset_peak()?;
-    let run = Run {
-        batch,
-        micro_batch,
-        total: Examples(u64::MAX),
-        schedule: Schedule::constant(LearningRate(0.0)),
-        optimizer: context.workload.optimizer(),
-        seed: context.seed,
-        tap: Tap::Off,
-    };
+    let run = Run::idle(batch, micro_batch, context.workload.optimizer(), context.seed);
     let mut trainer = Trainer::new(context.task(context.seed)?, Arc::clone(&context.data.train), run)?;
-    for _ in 0..STEPS.max(EXAMPLES / batch) {
+    for _ in 0..STEPS {
         trainer.step()?;
+        memory::allocate_workspaces();
     }
     Ok(meter.peak()?)
 }

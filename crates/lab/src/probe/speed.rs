@@ -4,8 +4,7 @@ use super::{Context, Emit, progress};
 use crate::LabError;
 use crate::advice::SpeedPoint;
 use batchwise_estimate::time::robust_median;
-use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Run, Tap, Trainer};
+use batchwise_train::{Run, Trainer};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -39,16 +38,7 @@ const MAX_STEPS: usize = 200;
 /// # Errors
 /// A workload that cannot be built, data errors, a loss that is not finite.
 pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Measured, LabError> {
-    let run = Run {
-        batch: 1,
-        micro_batch: 1,
-        total: Examples(u64::MAX),
-        // Nothing is learnt, so the loss does not fall to where gradients become denormal numbers.
-        schedule: Schedule::constant(LearningRate(0.0)),
-        optimizer: context.workload.optimizer(),
-        seed: context.seed,
-        tap: Tap::Off,
-    };
+    let run = Run::idle(1, 1, context.workload.optimizer(), context.seed);
     let mut trainer = Trainer::new(context.task(context.seed)?, Arc::clone(&context.data.train), run)?;
     let mut samples = vec![Vec::new(); request.steps.len()];
     let mut waits = vec![Duration::ZERO; request.steps.len()];

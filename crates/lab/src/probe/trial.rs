@@ -32,7 +32,7 @@ pub struct Request {
     pub seed: u64,
     /// Whether to measure the gradient noise of each step.
     pub tap: bool,
-    /// Bytes training may take: the process dies where it would take over a tenth more.
+    /// Bytes training may take: the process dies where it would take more.
     pub limit_bytes: Option<u64>,
     /// Where to write the trained weights, as safetensors.
     pub weights: Option<PathBuf>,
@@ -123,10 +123,7 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
         None => 0,
         Some(meter) => {
             let base = meter.live()?;
-            // A tenth of grace: which thread takes which piece changes the workspaces by a few per cent, and to kill a
-            // long run for that would be worse. The micro-batch was chosen and verified under the limit itself.
-            let limit = request.limit_bytes.map_or(u64::MAX, |limit| limit.saturating_add(limit / 10));
-            meter.set_limit(base.saturating_add(limit));
+            meter.set_limit(request.limit_bytes.map_or(u64::MAX, |limit| base.saturating_add(limit)));
             memory::allocate_workspaces();
             meter.reset_peak()?;
             base
@@ -199,6 +196,9 @@ fn train(trainer: &mut Trainer, request: &Request, emit: Emit<'_>) -> Result<Opt
             Err(error) if error.is_divergence() => return Ok(Some(error.to_string())),
             Err(error) => return Err(error.into()),
         };
+        if step.step.0 == 0 {
+            memory::allocate_workspaces();
+        }
         loss_sum += step.loss * step.batch as f64;
         weight += step.batch as f64;
         if let Some(reading) = &step.noise {

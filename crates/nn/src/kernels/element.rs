@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
 use std::cell::RefCell;
 use std::ops::{AddAssign, Mul, SubAssign};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::LocalKey;
 
 /// f32 or f64.
@@ -46,6 +47,9 @@ pub(crate) trait Element:
 
     /// A buffer of this thread's, kept between calls so that a steady state allocates nothing.
     fn scratch() -> &'static LocalKey<RefCell<Vec<Self>>>;
+
+    /// The longest such buffer that any thread has asked for.
+    fn longest_scratch() -> &'static AtomicUsize;
 }
 
 macro_rules! element {
@@ -107,6 +111,10 @@ macro_rules! element {
                 thread_local!(static SCRATCH: RefCell<Vec<$type>> = const { RefCell::new(Vec::new()) });
                 &SCRATCH
             }
+            fn longest_scratch() -> &'static AtomicUsize {
+                static LONGEST: AtomicUsize = AtomicUsize::new(0);
+                &LONGEST
+            }
         }
     };
 }
@@ -136,19 +144,34 @@ element!(
 
 /// Runs `work` with this thread's scratch buffer, at least `len` long, of unspecified content.
 pub(crate) fn with_scratch<T: Element, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+    T::longest_scratch().fetch_max(len, Relaxed);
     T::scratch().with(|cell| match cell.try_borrow_mut() {
         Ok(mut buffer) => {
-            if buffer.len() < len {
-                // Exactly, so that the memory held does not depend on the order of the kernels.
-                let missing = len - buffer.len();
-                buffer.reserve_exact(missing);
-                buffer.resize(len, T::ZERO);
-            }
+            lengthen(&mut buffer, len);
             work(&mut buffer[..len])
         }
         // A kernel inside a kernel on the same thread (work stealing): it gets a buffer of its own.
         Err(_) => work(&mut vec![T::ZERO; len]),
     })
+}
+
+fn lengthen<T: Element>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len {
+        // Exactly, and the old one freed first, so that memory does not depend on the order of the kernels.
+        *buffer = Vec::new();
+        *buffer = vec![T::ZERO; len];
+    }
+}
+
+/// Makes this thread's scratch buffer as long as any thread has needed it so far.
+pub(crate) fn allocate_scratch<T: Element>() {
+    let longest = T::longest_scratch().load(Relaxed);
+    T::scratch().with(|cell| {
+        // A buffer in use is long enough for its user, who will lengthen it when he needs more.
+        if let Ok(mut buffer) = cell.try_borrow_mut() {
+            lengthen(&mut buffer, longest);
+        }
+    });
 }
 
 /// The contiguous elements a tensor covers, or an error naming the op.

@@ -99,17 +99,13 @@ pub(crate) fn gemm_parallel<T: Element>(dst: &mut [T], accumulate: bool, a: Matr
     });
 }
 
-/// Makes this thread and every thread of the pool allocate what its products keep for reuse.
-pub(crate) fn allocate_workspaces() {
+/// Makes this thread allocate what its products keep for reuse.
+pub(crate) fn allocate_workspace() {
     // Large enough in every direction that both operands are packed.
     const SIDE: usize = 96;
-    let work = || {
-        let x = vec![1f32; SIDE * SIDE];
-        let matrix = Matrix::row_major(&x, SIDE, SIDE);
-        gemm(&mut vec![0.0; SIDE * SIDE], false, matrix, matrix);
-    };
-    work();
-    rayon::broadcast(|_| work());
+    let x = vec![1f32; SIDE * SIDE];
+    let matrix = Matrix::row_major(&x, SIDE, SIDE);
+    gemm(&mut vec![0.0; SIDE * SIDE], false, matrix, matrix);
 }
 
 #[cfg(test)]

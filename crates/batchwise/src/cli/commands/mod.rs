@@ -82,13 +82,10 @@ impl Session {
     }
 
     fn memory_limit(&self, options: &Options) -> MemoryLimit {
-        match (options.memory, self.available_bytes) {
-            (Some(bytes), _) => MemoryLimit { bytes, is_given: true },
-            (None, Some(free)) => {
-                MemoryLimit { bytes: (free as f64 * SHARE_OF_FREE) as u64, is_given: false }
-            }
-            (None, None) => MemoryLimit { bytes: u64::MAX, is_given: false },
-        }
+        let free_bytes =
+            self.available_bytes.map_or(u64::MAX, |available| (available as f64 * SHARE_OF_FREE) as u64);
+        let (bytes, is_given) = (options.memory.unwrap_or(free_bytes), options.memory.is_some());
+        MemoryLimit { bytes, is_given, free_bytes }
     }
 
     fn provenance(&self, options: &Options) -> Provenance {
