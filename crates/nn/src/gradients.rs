@@ -4,6 +4,8 @@ use crate::Parameters;
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
 use crate::kernels::norm;
 use crate::ops::{cpu, plain_device};
+use crate::parameters::no_gradient;
+use crate::sink::{self, Sink};
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
@@ -11,14 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The gradients of all parameters in name order.
 ///
-/// The first micro-batch's gradients become the sum itself and later ones are added in place, so a batch
-/// that is one micro-batch needs no second set.
+/// The first micro-batch's gradients become the sum itself and later ones are added in place.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     tensors: Vec<Tensor>,
 }
 
-/// Whether [`Gradients::add`] should measure what it adds.
+/// Whether [`Gradients::backward`] should measure what it adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tap {
     /// Only add.
@@ -33,37 +34,60 @@ impl Gradients {
         Self::default()
     }
 
-    /// Adds one micro-batch's gradients. With [`Tap::Norms`] returns the squared norm of the
-    /// contribution of each parameter, in name order, summed in f64 in the same pass; else nothing.
+    /// Runs the backward pass of one micro-batch's `loss` and adds its gradients. With [`Tap::Norms`] returns the
+    /// squared norm of the contribution of each parameter, in name order, summed in f64 in the same pass over
+    /// memory; else nothing.
+    ///
+    /// The ops of this crate hand the gradients of parameters over one by one, so that a second set of them never
+    /// exists (with [`Tap::Norms`] it does until the pass is over); those of other ops arrive through candle's store.
     ///
     /// # Errors
-    /// A parameter without a gradient ([`Parameters::take_gradients`]), a device error.
+    /// A parameter without a gradient, by name: a layer that cuts it would otherwise stay untrained in silence; a
+    /// device error. The sum is lost then.
+    pub fn backward(&mut self, parameters: &Parameters, loss: &Tensor, tap: Tap) -> Result<Vec<f64>> {
+        let sink = Sink::new(&parameters.named(), std::mem::take(&mut self.tensors), tap);
+        let (sink, store) = sink::collect(sink, || loss.backward());
+        self.finish(parameters, sink, &mut store?, tap)
+    }
+
+    /// The same from a store that candle's own `backward` has filled.
+    ///
+    /// # Errors
+    /// As [`Gradients::backward`].
     pub fn add(&mut self, parameters: &Parameters, store: &mut GradStore, tap: Tap) -> Result<Vec<f64>> {
-        let fresh = parameters.take_gradients(store)?;
-        if self.tensors.is_empty() {
-            // A gradient may be a strided view of another tensor: the sum must own its memory.
-            self.tensors = fresh.into_iter().map(|g| g.contiguous()).collect::<Result<_>>()?;
-            return match tap {
-                Tap::Off => Ok(Vec::new()),
-                Tap::Norms => self.norms2(),
-            };
-        }
+        let sink = Sink::new(&parameters.named(), std::mem::take(&mut self.tensors), tap);
+        self.finish(parameters, sink, store, tap)
+    }
+
+    /// Adds what is left in the store to what the sink took, and measures.
+    fn finish(
+        &mut self,
+        parameters: &Parameters,
+        mut sink: Sink,
+        store: &mut GradStore,
+        tap: Tap,
+    ) -> Result<Vec<f64>> {
         let mut norms = Vec::new();
-        for (sum, fresh) in self.tensors.iter_mut().zip(fresh) {
-            let fresh = fresh.contiguous()?;
-            if plain_device(sum) {
-                if tap == Tap::Norms {
-                    norms.push(norm2(&fresh)?);
-                }
-                *sum = sum.add(&fresh)?;
-                continue;
+        for (i, (name, var)) in parameters.named().into_iter().enumerate() {
+            if let Some(gradient) = store.remove(var.as_tensor()) {
+                // A gradient may be a strided view of another tensor: the sum must own its memory.
+                sink.take_in(i, gradient.contiguous()?)?;
             }
-            let op = AddOp { tap, norm2: AtomicU64::new(0) };
-            sum.inplace_op2(&fresh, &op)?;
-            if tap == Tap::Norms {
-                norms.push(f64::from_bits(op.norm2.load(Relaxed)));
+            if !sink.is_fed[i] {
+                return Err(no_gradient(&name));
+            }
+            if let Some(fresh) = sink.fresh[i].take() {
+                match &mut sink.sums[i] {
+                    Some(sum) => norms.push(add_and_norm2(sum, &fresh)?),
+                    empty => {
+                        norms.push(norm2(&fresh)?);
+                        *empty = Some(fresh);
+                    }
+                }
             }
         }
+        debug_assert!(tap == Tap::Off || norms.len() == sink.sums.len());
+        self.tensors = sink.sums.into_iter().flatten().collect();
         Ok(norms)
     }
 
@@ -111,6 +135,26 @@ pub fn norm2(tensor: &Tensor) -> Result<f64> {
     dispatch!("norm2", storage.dtype(), T => Ok(norm::sum_of_squares::<T>(contiguous("norm2", storage, layout)?)))
 }
 
+/// `sum += fresh`, in place on the CPU.
+pub(crate) fn add_to(sum: &mut Tensor, fresh: &Tensor) -> Result<()> {
+    if plain_device(sum) {
+        *sum = sum.add(fresh)?;
+        return Ok(());
+    }
+    sum.inplace_op2(&fresh.contiguous()?, &AddOp { tap: Tap::Off, norm2: AtomicU64::new(0) })
+}
+
+/// The same; returns the squared norm of `fresh` from the same pass.
+fn add_and_norm2(sum: &mut Tensor, fresh: &Tensor) -> Result<f64> {
+    if plain_device(sum) {
+        add_to(sum, fresh)?;
+        return norm2(fresh);
+    }
+    let op = AddOp { tap: Tap::Norms, norm2: AtomicU64::new(0) };
+    sum.inplace_op2(&fresh.contiguous()?, &op)?;
+    Ok(f64::from_bits(op.norm2.load(Relaxed)))
+}
+
 struct AddOp {
     tap: Tap,
     norm2: AtomicU64,
@@ -145,6 +189,56 @@ mod tests {
     use super::*;
     use crate::ops::{Activation, linear};
     use candle_core::Device;
+
+    /// A weight used twice by our op and once by candle's, another by our op alone, and a bias by candle alone.
+    fn shared(parameters: &Parameters, x: &Tensor) -> Tensor {
+        let vb = parameters.builder(3, DType::F64, &Device::Cpu);
+        let init = candle_nn::Init::Randn { mean: 0.0, stdev: 0.5 };
+        let tied = vb.get_with_hints((4, 4), "tied", init).unwrap();
+        let own = vb.get_with_hints((4, 4), "own", init).unwrap();
+        let shift = vb.get_with_hints(4, "shift", init).unwrap();
+        let zero = Tensor::zeros(4, DType::F64, &Device::Cpu).unwrap();
+        let x = linear(x, &tied, &zero, Activation::Relu).unwrap();
+        let x = linear(&x, &own, &zero, Activation::Identity).unwrap();
+        let x = linear(&x, &tied, &zero, Activation::Relu).unwrap();
+        let x = x.matmul(&tied).unwrap().broadcast_add(&shift).unwrap();
+        x.sqr().unwrap().sum_all().unwrap()
+    }
+
+    #[test]
+    fn a_pass_with_the_sink_equals_one_through_the_store() {
+        let parameters = Parameters::new();
+        let x = Tensor::from_vec(crate::random::normal(1, "x", 24, 0.0, 1.0), (6, 4), &Device::Cpu).unwrap();
+        for tap in [Tap::Off, Tap::Norms] {
+            let (mut sunk, mut stored) = (Gradients::new(), Gradients::new());
+            for from in [0, 2, 4] {
+                let loss = shared(&parameters, &x.narrow(0, from, 2).unwrap());
+                let norms = sunk.backward(&parameters, &loss, tap).unwrap();
+                let want = stored.add(&parameters, &mut loss.backward().unwrap(), tap).unwrap();
+                assert_eq!(norms.len(), want.len());
+                for (norm, want) in norms.iter().zip(&want) {
+                    assert!((norm - want).abs() <= 1e-12 * want, "{norm} {want}");
+                }
+            }
+            for (a, b) in sunk.tensors().iter().zip(stored.tensors()) {
+                let difference = norm2(&(a - b).unwrap()).unwrap();
+                assert!(difference <= 1e-24 * norm2(b).unwrap(), "{tap:?}: {difference}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_gets_nothing_is_named_and_the_sink_is_gone_after_an_error() {
+        let parameters = Parameters::new();
+        let x = Tensor::ones((2, 4), DType::F64, &Device::Cpu).unwrap();
+        let loss = shared(&parameters, &x);
+        parameters.builder(3, DType::F64, &Device::Cpu).get(3, "forgotten").unwrap();
+        let error = Gradients::new().backward(&parameters, &loss, Tap::Off).unwrap_err().to_string();
+        assert!(error.contains("`forgotten` got no gradient"), "{error}");
+        // candle's own backward sees all gradients again.
+        let store = shared(&parameters, &x).backward().unwrap();
+        assert!(store.get(parameters.get("own").unwrap().as_tensor()).is_some());
+    }
 
     #[test]
     fn contributions_add_up_and_their_norms_are_right() {

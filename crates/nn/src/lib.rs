@@ -32,6 +32,7 @@ pub mod ops;
 pub mod optim;
 pub mod parameters;
 pub mod random;
+mod sink;
 
 pub use gradients::Gradients;
 pub use parameters::Parameters;

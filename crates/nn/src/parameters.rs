@@ -72,13 +72,7 @@ impl Parameters {
     pub fn take_gradients(&self, store: &mut GradStore) -> Result<Vec<Tensor>> {
         self.lock()
             .iter()
-            .map(|(name, var)| {
-                store.remove(var.as_tensor()).ok_or_else(|| {
-                    candle_core::Error::Msg(format!(
-                        "parameter `{name}` got no gradient: the loss does not depend on it, or a layer cuts the gradient"
-                    ))
-                })
-            })
+            .map(|(name, var)| store.remove(var.as_tensor()).ok_or_else(|| no_gradient(name)))
             .collect()
     }
 
@@ -173,6 +167,12 @@ impl SimpleBackend for SeededBackend {
     fn contains_tensor(&self, name: &str) -> bool {
         self.parameters.get(name).is_some()
     }
+}
+
+pub(crate) fn no_gradient(name: &str) -> candle_core::Error {
+    candle_core::Error::Msg(format!(
+        "parameter `{name}` got no gradient: the loss does not depend on it, or a layer cuts the gradient"
+    ))
 }
 
 /// The first value of a variable under candle's initialisation hints, in f64.

@@ -56,8 +56,7 @@ pub(crate) fn accumulate(
         let loss = (task.loss)(&output, &data.targets)?;
         drop(output);
         let _span = tracing::trace_span!("backward").entered();
-        let mut store = loss.sum.affine(1.0 / expected, 0.0)?.backward()?;
-        let norms = gradients.add(&task.parameters, &mut store, tap)?;
+        let norms = gradients.backward(&task.parameters, &loss.sum.affine(1.0 / expected, 0.0)?, tap)?;
         let to_mean = (expected / loss.weight).powi(2);
         micro.push((loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect()));
         weight += loss.weight;

@@ -28,7 +28,7 @@ pub(super) struct MemoryModel {
 /// What the memory probe found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryReport {
-    /// What training may take; 5 % of it is kept free.
+    /// What training may take; 2 % of it are kept free.
     pub limit_bytes: u64,
     /// Whether the user set the limit.
     pub limit_is_given: bool,
@@ -72,40 +72,41 @@ impl Probes<'_> {
     /// Peak memory up to `max_batch` or the limit.
     pub(super) fn memory(&mut self, max_batch: u64, limit: MemoryLimit) -> Result<MemoryModel, LabError> {
         self.begin("memory");
-        let whole: Vec<(u64, u64)> = powers_of_two(max_batch).into_iter().map(|b| (b, b)).collect();
-        let whole = self.series(whole, limit)?;
-        if whole.points.is_empty() {
+        let model = self.curves(max_batch, limit)?;
+        let is_empty = |series: &Series| series.points.is_empty();
+        if is_empty(&model.whole) || model.accumulating.as_ref().is_some_and(is_empty) {
             return Err(self.too_small(limit, max_batch));
-        }
-        let mut model = MemoryModel { limit_bytes: limit.bytes, whole, accumulating: None };
-        // Accumulating holds one more set of gradients, so its curve matters only under a limit.
-        if model.whole.largest < max_batch {
-            let steps = powers_of_two(model.whole.largest).into_iter().map(|b| (2 * b, b)).collect();
-            let accumulating = self.series(steps, limit)?;
-            if accumulating.points.is_empty() {
-                return Err(self.too_small(limit, max_batch));
-            }
-            model.accumulating = Some(accumulating);
         }
         self.found(words::memory(&model));
         Ok(model)
     }
 
-    /// The same for all the memory that is free, where the user's limit is below that and binds.
+    /// The memory that speed, learning rate and noise are measured in: all that is free, whatever the user's limit for
+    /// training, so that the limit changes the micro-batch of the advice and nothing else.
     pub(super) fn room(
         &mut self,
         max_batch: u64,
         memory: &MemoryModel,
         limit: MemoryLimit,
-    ) -> Result<Option<MemoryModel>, LabError> {
+    ) -> Result<MemoryModel, LabError> {
         if max_batch <= memory.whole.largest || limit.free_bytes <= limit.bytes {
-            return Ok(None);
+            return Ok(memory.clone());
         }
-        let whole: Vec<(u64, u64)> = powers_of_two(max_batch).into_iter().map(|b| (b, b)).collect();
-        let free = MemoryLimit { bytes: limit.free_bytes, is_given: false, ..limit };
-        let whole = self.series(whole, free)?;
-        // Where not even that holds a batch it is accumulated as under the limit.
-        Ok(Some(MemoryModel { limit_bytes: free.bytes, whole, accumulating: memory.accumulating.clone() }))
+        self.curves(max_batch, MemoryLimit { bytes: limit.free_bytes, is_given: false, ..limit })
+    }
+
+    fn curves(&mut self, max_batch: u64, limit: MemoryLimit) -> Result<MemoryModel, LabError> {
+        let whole = self.series(powers_of_two(max_batch).into_iter().map(|b| (b, b)).collect(), limit)?;
+        // Accumulating holds more gradients, so its curve matters only under a limit.
+        let accumulating = match whole.largest {
+            0 => None,
+            largest if max_batch <= largest => None,
+            largest => {
+                let steps = powers_of_two(largest).into_iter().map(|b| (2 * b, b)).collect();
+                Some(self.series(steps, limit)?)
+            }
+        };
+        Ok(MemoryModel { limit_bytes: limit.bytes, whole, accumulating })
     }
 
     fn series(&mut self, steps: Vec<(u64, u64)>, limit: MemoryLimit) -> Result<Series, LabError> {

@@ -185,10 +185,9 @@ pub(crate) fn backward<T: Element>(
 
     let work = |i: usize, sums: &mut [T], mut input_grad: Option<&mut [T]>| {
         let (weight_sum, bias_sum) = sums.split_at_mut(weight.len());
-        // Columns, the gradient of the columns, and the masked gradient share one buffer.
-        with_scratch(2 * sizes.1 + g.out_len(), |scratch: &mut [T]| {
-            let (columns, rest) = scratch.split_at_mut(sizes.1);
-            let (column_grad, masked) = rest.split_at_mut(sizes.1);
+        // The columns, later their gradient, and the masked gradient share one buffer.
+        with_scratch(sizes.1 + g.out_len(), |scratch: &mut [T]| {
+            let (columns, masked) = scratch.split_at_mut(sizes.1);
             for (j, example) in (i * piece..((i + 1) * piece).min(g.n)).enumerate() {
                 let output = &output[example * g.out_len()..][..g.out_len()];
                 let grad = &grad[example * g.out_len()..][..g.out_len()];
@@ -209,8 +208,8 @@ pub(crate) fn backward<T: Element>(
                 g.unfold(&input[example * g.in_len()..][..g.in_len()], columns);
                 gemm(weight_sum, true, grad, Matrix::row_major(columns, g.patch(), g.pixels()).t());
                 if let Some(input_grad) = &mut input_grad {
-                    gemm(column_grad, false, kernel.t(), grad);
-                    g.fold_add(column_grad, &mut input_grad[j * g.in_len()..][..g.in_len()]);
+                    gemm(columns, false, kernel.t(), grad);
+                    g.fold_add(columns, &mut input_grad[j * g.in_len()..][..g.in_len()]);
                 }
             }
         });

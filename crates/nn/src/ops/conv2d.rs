@@ -5,6 +5,7 @@ use super::{Activation, plain};
 use crate::kernels::Element;
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::element::{contiguous, dispatch};
+use crate::sink;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -99,8 +100,8 @@ impl Conv2dOp {
         let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((
             gradients.input.map(|values| tensor(values, x)).transpose()?,
-            Some(tensor(gradients.weight, w)?),
-            Some(tensor(gradients.bias, b)?),
+            sink::give(w, tensor(gradients.weight, w)?)?,
+            sink::give(b, tensor(gradients.bias, b)?)?,
         ))
     }
 }

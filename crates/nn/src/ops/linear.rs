@@ -4,6 +4,7 @@ use super::{Activation, plain};
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::gemm::{Matrix, gemm_parallel};
 use crate::kernels::{Element, vectorized};
+use crate::sink;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -156,7 +157,8 @@ fn backward<T: Element>(
     } else {
         None
     };
-    Ok((dx, Some(Tensor::from_vec(dw, w.shape(), device)?), Some(Tensor::from_vec(db, b.shape(), device)?)))
+    let dw = sink::give(w, Tensor::from_vec(dw, w.shape(), device)?)?;
+    Ok((dx, dw, sink::give(b, Tensor::from_vec(db, b.shape(), device)?)?))
 }
 
 /// The CPU storage of a tensor that is known to be on the CPU.
