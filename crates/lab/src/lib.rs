@@ -15,6 +15,7 @@ mod error;
 pub mod output;
 pub mod probe;
 pub mod process;
+mod prose;
 pub mod provenance;
 pub mod report;
 pub mod workload;

@@ -45,12 +45,11 @@ impl Rule {
     }
 
     pub(super) fn in_words(&self, batch: u64) -> String {
-        let from =
-            format!("{:.3e}, the best of the range test at batch {}", self.anchor_rate, self.anchor_batch);
+        let best = format!("the best of the range test at batch {}", self.anchor_batch);
         if batch == self.anchor_batch {
-            return from;
+            return best;
         }
-        format!("{} rule to batch {batch} from {from}", self.scaling())
+        format!("{} rule to batch {batch} from {:.3e}, {best}", self.scaling(), self.anchor_rate)
     }
 }
 

@@ -4,6 +4,7 @@ use super::decide::Rule;
 use super::measure::{MemoryModel, Series};
 use crate::advice::{Confirmation, LearningRateSearch, MemoryAdvice, NoiseAdvice, SpeedAdvice};
 use crate::bytes;
+use crate::prose::{capitalized, separated};
 use batchwise_estimate::decide::Decision;
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::ridge::{BestLr, Edge};
@@ -333,9 +334,7 @@ impl Mean {
 }
 
 fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", chars.as_str())
+    format!("{}.", capitalized(text))
 }
 
 /// A duration in the unit that suits it.
@@ -350,13 +349,7 @@ fn seconds(value: f64) -> String {
 /// A count with separators between thousands.
 fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i != 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
+    let text = separated(&digits);
     if value < 0.0 && digits != "0" { format!("-{text}") } else { text }
 }
 

@@ -1,7 +1,8 @@
 //! The answer in one sentence, its parts as cards, and the reasons.
 
-use super::text::{batch_range, bytes, escape, int, num, prose, seconds, sentence};
+use super::text::{batch_range, bytes, escape, int, num, prose, seconds};
 use crate::advice::{Advice, Binding};
+use crate::prose::capitalized;
 use batchwise_estimate::grade::Grade;
 
 /// The top of the page.
@@ -109,7 +110,7 @@ fn cards(advice: &Advice) -> Vec<(&'static str, String, Vec<String>)> {
         ("Micro-batch × accumulation", split, vec![steps, peak]),
         ("Learning rate", num(advice.learning_rate), vec![advice.learning_rate_rule.clone()]),
         ("Binding constraint", binding.to_owned(), vec![why.to_owned()]),
-        ("Evidence", grade(advice.grade), vec![sentence(advice.grade.wording())]),
+        ("Evidence", grade(advice.grade), vec![capitalized(advice.grade.wording())]),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Numbers and names as a reader wants them, safe to stand in HTML.
 
+use crate::prose::separated;
 use batchwise_estimate::fieller::Ratio;
 
 /// What is shown where a number is missing.
@@ -197,12 +198,6 @@ pub(super) fn batch_range(ends: [u64; 2]) -> String {
     if low == high { int(low) } else { format!("{}–{}", int(low.min(high)), int(low.max(high))) }
 }
 
-/// The first letter in upper case.
-pub(super) fn sentence(clause: &str) -> String {
-    let mut rest = clause.chars();
-    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
-}
-
 fn superscript(n: i32) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     n.to_string().chars().map(|c| c.to_digit(10).map_or('⁻', |d| DIGITS[d as usize % DIGITS.len()])).collect()
@@ -214,18 +209,6 @@ fn trimmed(decimal: &str) -> String {
     } else {
         decimal.to_owned()
     }
-}
-
-/// Digits in groups of three from the right.
-fn separated(digits: &str) -> String {
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
 }
 
 #[cfg(test)]

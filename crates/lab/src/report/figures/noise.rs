@@ -4,9 +4,10 @@ use super::super::chart::{Axis, Chart};
 use super::super::figure::{Figure, Swatch};
 use super::super::scale::{Kind, Scale};
 use super::super::sign::Shape;
-use super::super::text::{int, num, percent, ratio, rough, sentence, tick};
+use super::super::text::{int, num, percent, ratio, rough, tick};
 use super::ACROSS_LABELLED;
 use crate::advice::{Advice, NoisePoint};
+use crate::prose::capitalized;
 use batchwise_estimate::critical::CriticalBatch;
 use batchwise_estimate::fieller::Ratio;
 
@@ -175,7 +176,7 @@ fn caption(advice: &Advice) -> String {
         r @ (Ratio::Measured { .. } | Ratio::LowerBound { .. }) => {
             words.push_str(&format!("Average φ {}. ", ratio(r)))
         }
-        r => words.push_str(&format!("{}. ", sentence(&format!("the average is {}", ratio(r))))),
+        r => words.push_str(&format!("{}. ", capitalized(&format!("the average is {}", ratio(r))))),
     }
     match &noise.critical_batch {
         Some(c) => words.push_str(&format!(
