@@ -1,6 +1,7 @@
 //! Gradients summed over micro-batches, with the squared norm of each contribution.
 
 use crate::Parameters;
+use crate::examples;
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
 use crate::kernels::norm;
 use crate::ops::{cpu, plain_device};
@@ -17,6 +18,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     tensors: Vec<Tensor>,
+}
+
+/// The squared norm of each example's gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExampleNorms {
+    /// For each parameter in name order, one number per example in f64; `None` where an op of candle's own uses the
+    /// parameter, which gives no norms.
+    pub groups: Vec<Option<Vec<f64>>>,
+}
+
+impl ExampleNorms {
+    /// The squared norm over all parameters for each example, if every parameter has them.
+    pub fn total(&self) -> Option<Vec<f64>> {
+        let groups: Vec<&Vec<f64>> = self.groups.iter().map(Option::as_ref).collect::<Option<_>>()?;
+        let n = groups.first()?.len();
+        Some((0..n).map(|i| groups.iter().map(|norms| norms[i]).sum()).collect())
+    }
 }
 
 /// Whether [`Gradients::backward`] should measure what it adds.
@@ -48,6 +66,38 @@ impl Gradients {
         let sink = Sink::new(&parameters.named(), std::mem::take(&mut self.tensors), tap);
         let (sink, store) = sink::collect(sink, || loss.backward());
         self.finish(parameters, sink, &mut store?, tap)
+    }
+
+    /// The same for a `loss` that is a sum over `n_examples`, with the squared norm of each example's own gradient as a
+    /// by-product, exact also where a parameter is used several times or an example has several rows (theory.md §2).
+    ///
+    /// Each example's rows must lie one after the other in the first dimension of every layer's input, and no layer may
+    /// couple examples: batch norm refuses. Costs about a weight gradient more per example where it has several rows.
+    ///
+    /// # Errors
+    /// As [`Gradients::backward`]; a layer whose rows are no multiple of `n_examples`.
+    pub fn backward_examples(
+        &mut self,
+        parameters: &Parameters,
+        loss: &Tensor,
+        n_examples: usize,
+    ) -> Result<ExampleNorms> {
+        let sums = std::mem::take(&mut self.tensors);
+        let sink = Sink::new(&parameters.named(), sums, Tap::Off).with_examples();
+        let (mut sink, store) = sink::collect(sink, || loss.backward());
+        let (uses, mut store) = (sink.uses.take().unwrap_or_default(), store?);
+        let groups = parameters
+            .named()
+            .iter()
+            .zip(uses)
+            .map(|((_, var), uses)| match store.get(var.as_tensor()) {
+                // Some of its gradient came from an op that knows nothing of this.
+                None if !uses.is_empty() => examples::norms2(&uses, var.elem_count(), n_examples).map(Some),
+                _ => Ok(None),
+            })
+            .collect::<Result<_>>()?;
+        self.finish(parameters, sink, &mut store, Tap::Off)?;
+        Ok(ExampleNorms { groups })
     }
 
     /// The same from a store that candle's own `backward` has filled.

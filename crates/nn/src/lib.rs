@@ -20,6 +20,7 @@
 #![warn(missing_docs)]
 
 pub mod device;
+mod examples;
 pub mod fingerprint;
 pub mod gradients;
 mod kernels;

@@ -7,7 +7,7 @@ use candle_nn::init::NormalOrUniform;
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A model's trainable variables, in the order of their names.
 ///
@@ -30,7 +30,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Default)]
 pub struct Parameters {
     vars: Arc<Mutex<BTreeMap<String, Var>>>,
+    buffers: Arc<Mutex<BTreeMap<String, Var>>>,
 }
+
+/// Names of what a layer keeps but does not train.
+const BUFFERS: [&str; 2] = ["running_mean", "running_var"];
 
 impl Parameters {
     /// No variables yet: a [`Parameters::builder`] adds them.
@@ -49,9 +53,26 @@ impl Parameters {
         self.lock().iter().map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 
-    /// The variable of this name.
+    /// What layers keep but do not train, such as the running statistics of batch norm (`running_mean`, `running_var`),
+    /// in name order.
+    pub fn buffers(&self) -> Vec<(String, Var)> {
+        lock(&self.buffers).iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+    }
+
+    /// Variables and buffers in name order.
+    fn all(&self) -> BTreeMap<String, Var> {
+        self.named().into_iter().chain(self.buffers()).collect()
+    }
+
+    /// The variables or the buffers, whichever a name belongs to.
+    fn home(&self, name: &str) -> &Mutex<BTreeMap<String, Var>> {
+        let is_buffer = BUFFERS.contains(&name.rsplit('.').next().unwrap_or(name));
+        if is_buffer { &self.buffers } else { &self.vars }
+    }
+
+    /// The variable or buffer of this name.
     pub fn get(&self, name: &str) -> Option<Var> {
-        self.lock().get(name).cloned()
+        lock(self.home(name)).get(name).cloned()
     }
 
     /// How many numbers there are in all variables.
@@ -94,7 +115,7 @@ impl Parameters {
     /// ```
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
         let tensors: BTreeMap<String, Tensor> =
-            self.lock().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+            self.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
         Ok(safetensors::serialize(&tensors, None)?)
     }
 
@@ -103,7 +124,7 @@ impl Parameters {
     /// # Errors
     /// A device that fails to copy.
     pub fn snapshot(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.lock().iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+        self.all().into_iter().map(|(name, var)| Ok((name, var.as_detached_tensor().copy()?))).collect()
     }
 
     /// Writes the values of a snapshot back.
@@ -111,8 +132,8 @@ impl Parameters {
     /// # Errors
     /// A name that is missing from `values`, or a shape that differs; then nothing is written.
     pub fn restore(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
-        let vars = self.lock();
-        for (name, var) in vars.iter() {
+        let vars = self.all();
+        for (name, var) in &vars {
             let value = values
                 .get(name)
                 .ok_or_else(|| candle_core::Error::Msg(format!("no value for parameter `{name}`")))?;
@@ -124,15 +145,19 @@ impl Parameters {
                 );
             }
         }
-        for (name, var) in vars.iter() {
+        for (name, var) in &vars {
             var.set(&values[name])?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Var>> {
-        self.vars.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
+        lock(&self.vars)
     }
+}
+
+fn lock(vars: &Mutex<BTreeMap<String, Var>>) -> MutexGuard<'_, BTreeMap<String, Var>> {
+    vars.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct SeededBackend {
@@ -153,7 +178,7 @@ impl SimpleBackend for SeededBackend {
             &Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?,
         )?;
         let tensor = var.as_tensor().clone();
-        self.parameters.lock().insert(name.to_owned(), var);
+        lock(self.parameters.home(name)).insert(name.to_owned(), var);
         Ok(tensor)
     }
 

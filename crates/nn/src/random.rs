@@ -5,6 +5,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::cell::Cell;
 
 /// The generator of one stream, at its first position.
 ///
@@ -14,6 +15,27 @@ pub fn stream(seed: u64, stream: &str) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(fnv1a(stream.as_bytes()));
     rng
+}
+
+thread_local!(static FIRST_EXAMPLE: Cell<Option<u64>> = const { Cell::new(None) });
+
+/// Runs `work`, such as a forward pass, on a batch whose first example has this number in the order of training:
+/// what is random about an example then depends on its number, not on the batch it came in.
+pub fn with_first_example<R>(number: u64, work: impl FnOnce() -> R) -> R {
+    /// Puts back what was there before, also when the work panics.
+    struct Restore(Option<u64>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FIRST_EXAMPLE.set(self.0);
+        }
+    }
+    let _restore = Restore(FIRST_EXAMPLE.replace(Some(number)));
+    work()
+}
+
+/// The number set by [`with_first_example`] on this thread.
+pub fn first_example() -> Option<u64> {
+    FIRST_EXAMPLE.get()
 }
 
 /// `len` numbers uniform in [`low`, `high`).

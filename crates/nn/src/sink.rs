@@ -5,11 +5,25 @@
 //! hands the gradient over instead and tells candle that there is none.
 
 use crate::gradients::Tap;
+use crate::kernels::conv::Geometry;
 use candle_core::{Result, Tensor, TensorId, Var};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 thread_local!(static SINK: RefCell<Option<Sink>> = const { RefCell::new(None) });
+
+/// One use of a parameter in a model, with what the gradient of each example is made from. Rows belong to examples in
+/// equal numbers, in their order.
+pub(crate) enum Use {
+    /// dW = Σ rowᵀ·column over the rows (r, out) and (r, in) of an example.
+    Outer { rows: Tensor, columns: Tensor },
+    /// The gradient is the sum of an example's rows (r, len).
+    Vectors { rows: Tensor },
+    /// A convolution of `input` whose output, before its activation, has `gradient`.
+    Conv { geometry: Geometry, input: Tensor, gradient: Tensor },
+    /// Row ids[r] of the weight has row r of the gradient (r, width).
+    Rows { ids: Tensor, gradient: Tensor },
+}
 
 /// The gradients handed over so far.
 pub(crate) struct Sink {
@@ -21,6 +35,8 @@ pub(crate) struct Sink {
     pub(crate) fresh: Vec<Option<Tensor>>,
     /// By parameter: whether this pass gave anything.
     pub(crate) is_fed: Vec<bool>,
+    /// By parameter, where the norms of single examples are asked for.
+    pub(crate) uses: Option<Vec<Vec<Use>>>,
 }
 
 impl Sink {
@@ -29,7 +45,13 @@ impl Sink {
         let index = parameters.iter().enumerate().map(|(i, (_, var))| (var.as_tensor().id(), i)).collect();
         let mut sums: Vec<Option<Tensor>> = sums.into_iter().map(Some).collect();
         sums.resize_with(n, || None);
-        Self { index, tap, sums, fresh: vec![None; n], is_fed: vec![false; n] }
+        Self { index, tap, sums, fresh: vec![None; n], is_fed: vec![false; n], uses: None }
+    }
+
+    /// Also keeps what the norms of single examples need.
+    pub(crate) fn with_examples(mut self) -> Self {
+        self.uses = Some(self.sums.iter().map(|_| Vec::new()).collect());
+        self
     }
 
     /// Takes in one contribution to the gradient of parameter `i`.
@@ -70,6 +92,9 @@ pub(crate) fn collect<R>(sink: Sink, backward: impl FnOnce() -> R) -> (Sink, R) 
 /// Only a variable can do without: candle expects the gradients of all that lies between.
 pub(crate) fn give(argument: &Tensor, gradient: Tensor) -> Result<Option<Tensor>> {
     SINK.with_borrow_mut(|sink| {
+        if !argument.track_op() {
+            return Ok(None);
+        }
         if let Some(sink) = sink
             && argument.is_variable()
             && let Some(i) = sink.index.get(&argument.id()).copied()
@@ -79,4 +104,20 @@ pub(crate) fn give(argument: &Tensor, gradient: Tensor) -> Result<Option<Tensor>
         }
         Ok(Some(gradient))
     })
+}
+
+/// Whether a pass runs that asks for the norms of single examples.
+pub(crate) fn wants_examples() -> bool {
+    SINK.with_borrow(|sink| sink.as_ref().is_some_and(|sink| sink.uses.is_some()))
+}
+
+/// Keeps one use of a parameter for the norms of single examples; nothing for what is no parameter.
+pub(crate) fn note(argument: &Tensor, what: Use) {
+    SINK.with_borrow_mut(|sink| {
+        if let Some(Sink { index, uses: Some(uses), .. }) = sink
+            && let Some(i) = index.get(&argument.id())
+        {
+            uses[*i].push(what);
+        }
+    });
 }

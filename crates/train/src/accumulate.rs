@@ -4,7 +4,7 @@ use crate::noise::NoiseReading;
 use crate::{Tap, Task, TrainError};
 use batchwise_data::{Batch, DataError, Loader};
 use batchwise_estimate::noise::MicroNorm;
-use batchwise_nn::Gradients;
+use batchwise_nn::{Gradients, random};
 use candle_core::{DType, Tensor};
 use std::ops::Range;
 
@@ -45,13 +45,14 @@ pub(crate) fn accumulate(
     let mut micro: Vec<(f64, Vec<f64>)> = Vec::new();
     let mut weight = 0.0;
     while let Some(part) = parts.next() {
+        let first_example = part.start;
         let data = receive(loader, part)?;
         if let Some(following) = parts.peek().cloned().or_else(|| next.clone()) {
             loader.request(following)?;
         }
         let output = {
             let _span = tracing::trace_span!("forward").entered();
-            task.model.forward_t(&data.inputs, true)?
+            random::with_first_example(first_example, || task.model.forward_t(&data.inputs, true))?
         };
         let loss = (task.loss)(&output, &data.targets)?;
         drop(output);

@@ -56,7 +56,7 @@ pub struct Options {
     /// Device to train on: auto, cpu, cuda:N or metal:N
     #[arg(long, global = true, default_value = "auto")]
     pub device: DeviceSpec,
-    /// Memory that training may take beside the data set, such as 2GiB [default: 80 % of what is free]. It sets the micro-batch, never the batch: speed, learning rate and noise are measured in all the memory that is free
+    /// Memory that training may take beside the data set, such as 2GiB; sets the micro-batch only [default: 80 % of what is free]
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes::parse)]
     pub memory: Option<u64>,
     /// Seed of initial weights, order of the examples and all else that is random

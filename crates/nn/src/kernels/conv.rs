@@ -1,22 +1,23 @@
 //! Convolution of one example by unfolding its patches (im2col) and a matrix product.
 
-use super::element::with_scratch;
+use super::element::{relu as relu_of, relu_gradient, with_scratch};
 use super::gemm::{Matrix, gemm};
 use super::{Element, vectorized};
 use rayon::prelude::*;
 
-/// Sizes of a 2-D convolution.
+/// Sizes of a 2-D convolution; pairs are (rows, columns). A 1-D one has a single row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) n: usize,
     pub(crate) in_channels: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
+    pub(crate) input: [usize; 2],
     pub(crate) out_channels: usize,
-    pub(crate) kernel_height: usize,
-    pub(crate) kernel_width: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    /// Divides both numbers of channels.
+    pub(crate) groups: usize,
 }
 
 /// Gradients of one convolution; the input's only when it was asked for.
@@ -30,63 +31,97 @@ pub(crate) struct ConvGradients<T> {
 const MAX_PIECES: usize = 8;
 
 impl Geometry {
-    pub(crate) fn out_height(&self) -> usize {
-        (self.height + 2 * self.padding - self.kernel_height) / self.stride + 1
+    /// Pixels that a kernel reaches over, from its first to its last.
+    pub(crate) fn reach(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
-    pub(crate) fn out_width(&self) -> usize {
-        (self.width + 2 * self.padding - self.kernel_width) / self.stride + 1
+    pub(crate) fn out(&self, axis: usize) -> usize {
+        (self.input[axis] + 2 * self.padding[axis] - self.reach(axis)) / self.stride[axis] + 1
     }
 
-    fn in_len(&self) -> usize {
-        self.in_channels * self.height * self.width
+    fn plane(&self) -> usize {
+        self.input[0] * self.input[1]
+    }
+
+    pub(crate) fn in_len(&self) -> usize {
+        self.in_channels * self.plane()
     }
 
     fn pixels(&self) -> usize {
-        self.out_height() * self.out_width()
+        self.out(0) * self.out(1)
     }
 
-    fn out_len(&self) -> usize {
+    pub(crate) fn out_len(&self) -> usize {
         self.out_channels * self.pixels()
+    }
+
+    /// Input channels of one group.
+    pub(crate) fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of one group.
+    fn group_out(&self) -> usize {
+        self.out_channels / self.groups
     }
 
     /// Numbers in one patch: the length of a kernel.
     fn patch(&self) -> usize {
-        self.in_channels * self.kernel_height * self.kernel_width
+        self.group_in() * self.kernel[0] * self.kernel[1]
     }
 
-    /// Calls `copy(column row, output range, input range)` for each run of unfolded pixels at stride 1,
-    /// or pixel by pixel at other strides; padding is left out.
+    /// Calls `run(column row, output range, input range)` for each run of unfolded pixels at stride 1,
+    /// or pixel by pixel at other strides; padding is left out. Within one group of channels.
     fn for_each_run(&self, mut run: impl FnMut(usize, usize, usize, usize)) {
-        let (out_height, out_width) = (self.out_height(), self.out_width());
+        let ([height, width], [kernel_height, kernel_width]) = (self.input, self.kernel);
+        let (out_height, out_width) = (self.out(0), self.out(1));
         for row in 0..self.patch() {
-            let channel = row / (self.kernel_height * self.kernel_width);
-            let ky = row / self.kernel_width % self.kernel_height;
-            let kx = row % self.kernel_width;
-            let plane = channel * self.height * self.width;
+            let channel = row / (kernel_height * kernel_width);
+            let ky = row / kernel_width % kernel_height * self.dilation[0];
+            let kx = row % kernel_width * self.dilation[1];
+            let plane = channel * height * width;
             // The output columns whose input column, x·stride + kx − padding, is inside.
-            let first = self.padding.saturating_sub(kx).div_ceil(self.stride);
-            let last = match (self.width + self.padding).checked_sub(kx + 1) {
-                Some(room) => (room / self.stride + 1).min(out_width),
+            let first = self.padding[1].saturating_sub(kx).div_ceil(self.stride[1]);
+            let last = match (width + self.padding[1]).checked_sub(kx + 1) {
+                Some(room) => (room / self.stride[1] + 1).min(out_width),
                 None => 0,
             };
             if last <= first {
                 continue;
             }
             for y in 0..out_height {
-                let Some(in_y) = (y * self.stride + ky).checked_sub(self.padding) else { continue };
-                if self.height <= in_y {
+                let Some(in_y) = (y * self.stride[0] + ky).checked_sub(self.padding[0]) else { continue };
+                if height <= in_y {
                     continue;
                 }
-                let in_x = first * self.stride + kx - self.padding;
+                let in_x = first * self.stride[1] + kx - self.padding[1];
                 let column = row * out_height * out_width + y * out_width + first;
-                run(column, plane + in_y * self.width + in_x, last - first, self.stride);
+                run(column, plane + in_y * width + in_x, last - first, self.stride[1]);
             }
         }
     }
 
+    /// The input channels of a group in one example.
+    fn group_of<'a, T>(&self, group: usize, input: &'a [T]) -> &'a [T] {
+        let len = self.group_in() * self.plane();
+        &input[group * len..][..len]
+    }
+
+    /// The kernels of a group, one in each row.
+    fn kernel<'a, T>(&self, group: usize, weight: &'a [T]) -> Matrix<'a, T> {
+        let len = self.group_out() * self.patch();
+        Matrix::row_major(&weight[group * len..][..len], self.group_out(), self.patch())
+    }
+
+    /// The gradient of a group's output channels in one example.
+    fn group_grad<'a, T>(&self, group: usize, grad: &'a [T]) -> Matrix<'a, T> {
+        let len = self.group_out() * self.pixels();
+        Matrix::row_major(&grad[group * len..][..len], self.group_out(), self.pixels())
+    }
+
     fn unfold<T: Element>(&self, input: &[T], columns: &mut [T]) {
-        if self.padding != 0 {
+        if self.padding != [0, 0] {
             columns.fill(T::ZERO);
         }
         self.for_each_run(|column, from, len, stride| {
@@ -114,20 +149,29 @@ impl Geometry {
 /// `relu?(conv(input, weight) + bias)`, NCHW.
 pub(crate) fn forward<T: Element>(g: &Geometry, input: &[T], weight: &[T], bias: &[T], relu: bool) -> Vec<T> {
     let mut output = vec![T::ZERO; g.n * g.out_len()];
-    let kernel = Matrix::row_major(weight, g.out_channels, g.patch());
     if output.is_empty() {
         return output;
     }
-    output.par_chunks_mut(g.out_len()).zip(input.par_chunks(g.in_len())).for_each(|(out, input)| {
+    let one = |out: &mut [T], input: &[T]| {
         with_scratch(g.patch() * g.pixels(), |columns: &mut [T]| {
-            g.unfold(input, columns);
-            gemm(out, false, kernel, Matrix::row_major(columns, g.patch(), g.pixels()));
+            for (i, out) in out.chunks_mut(g.group_out() * g.pixels()).enumerate() {
+                g.unfold(g.group_of(i, input), columns);
+                gemm(out, false, g.kernel(i, weight), Matrix::row_major(columns, g.patch(), g.pixels()));
+            }
         });
         vectorized(
             #[inline(always)]
             || add_bias(out, bias, g.pixels(), relu),
         );
-    });
+    };
+    if g.in_len() == 0 {
+        output.par_chunks_mut(g.out_len()).for_each(|out| one(out, &[]));
+    } else {
+        output
+            .par_chunks_mut(g.out_len())
+            .zip(input.par_chunks(g.in_len()))
+            .for_each(|(out, input)| one(out, input));
+    }
     output
 }
 
@@ -137,7 +181,7 @@ fn add_bias<T: Element>(out: &mut [T], bias: &[T], pixels: usize, relu: bool) {
         if relu {
             out.iter_mut().for_each(|v| {
                 *v += *bias;
-                *v = if *v > T::ZERO { *v } else { T::ZERO };
+                *v = relu_of(*v);
             });
         } else {
             out.iter_mut().for_each(|v| *v += *bias);
@@ -149,7 +193,7 @@ fn add_bias<T: Element>(out: &mut [T], bias: &[T], pixels: usize, relu: bool) {
 #[inline(always)]
 fn mask<T: Element>(masked: &mut [T], output: &[T], grad: &[T]) {
     for ((masked, y), dy) in masked.iter_mut().zip(output).zip(grad) {
-        *masked = if *y > T::ZERO { *dy } else { T::ZERO };
+        *masked = relu_gradient(*dy, *y);
     }
 }
 
@@ -166,6 +210,18 @@ fn add_sums<T: Element>(sums: &mut [T], grad: &[T], pixels: usize) {
     }
 }
 
+/// Adds the weight gradient of one example, given its input and the gradient of its output before the activation.
+pub(crate) fn add_weight_gradient<T: Element>(g: &Geometry, input: &[T], grad: &[T], weight_grad: &mut [T]) {
+    let len = g.group_out() * g.patch();
+    with_scratch(g.patch() * g.pixels(), |columns: &mut [T]| {
+        for (group, weight_grad) in weight_grad.chunks_mut(len.max(1)).enumerate() {
+            g.unfold(g.group_of(group, input), columns);
+            let columns = Matrix::row_major(columns, g.patch(), g.pixels());
+            gemm(weight_grad, true, g.group_grad(group, grad), columns.t());
+        }
+    });
+}
+
 /// The gradients given the output (for the ReLU's mask) and the output's gradient.
 pub(crate) fn backward<T: Element>(
     g: &Geometry,
@@ -176,7 +232,6 @@ pub(crate) fn backward<T: Element>(
     relu: bool,
     want_input: bool,
 ) -> ConvGradients<T> {
-    let kernel = Matrix::row_major(weight, g.out_channels, g.patch());
     let mut input_grad = vec![T::ZERO; if want_input { g.n * g.in_len() } else { 0 }];
     let piece = g.n.div_ceil(MAX_PIECES).max(1);
     let n_pieces = g.n.div_ceil(piece);
@@ -204,12 +259,17 @@ pub(crate) fn backward<T: Element>(
                     #[inline(always)]
                     || add_sums(bias_sum, grad, g.pixels()),
                 );
-                let grad = Matrix::row_major(grad, g.out_channels, g.pixels());
-                g.unfold(&input[example * g.in_len()..][..g.in_len()], columns);
-                gemm(weight_sum, true, grad, Matrix::row_major(columns, g.patch(), g.pixels()).t());
-                if let Some(input_grad) = &mut input_grad {
-                    gemm(columns, false, kernel.t(), grad);
-                    g.fold_add(columns, &mut input_grad[j * g.in_len()..][..g.in_len()]);
+                let input = &input[example * g.in_len()..][..g.in_len()];
+                let len = g.group_out() * g.patch();
+                for (group, weight_sum) in weight_sum.chunks_mut(len.max(1)).enumerate() {
+                    let grad = g.group_grad(group, grad);
+                    g.unfold(g.group_of(group, input), columns);
+                    gemm(weight_sum, true, grad, Matrix::row_major(columns, g.patch(), g.pixels()).t());
+                    if let Some(input_grad) = &mut input_grad {
+                        gemm(columns, false, g.kernel(group, weight).t(), grad);
+                        let len = g.group_in() * g.plane();
+                        g.fold_add(columns, &mut input_grad[j * g.in_len() + group * len..][..len]);
+                    }
                 }
             }
         });

@@ -4,13 +4,13 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
 use std::cell::RefCell;
-use std::ops::{AddAssign, Mul, SubAssign};
+use std::ops::{AddAssign, Mul, MulAssign, SubAssign};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::LocalKey;
 
 /// f32 or f64.
 pub(crate) trait Element:
-    WithDType + Copy + Send + Sync + AddAssign + SubAssign + Mul<Output = Self> + PartialOrd
+    WithDType + Copy + Send + Sync + AddAssign + SubAssign + MulAssign + Mul<Output = Self> + PartialOrd
 {
     const ZERO: Self;
     const ONE: Self;
@@ -141,6 +141,18 @@ element!(
     mul_add_e_f64s,
     reduce_sum_f64s
 );
+
+/// max(0, x); a NaN stays one.
+#[inline(always)]
+pub(crate) fn relu<T: Element>(x: T) -> T {
+    if x <= T::ZERO { T::ZERO } else { x }
+}
+
+/// The gradient `dy` where the ReLU with output `y` let its input through.
+#[inline(always)]
+pub(crate) fn relu_gradient<T: Element>(dy: T, y: T) -> T {
+    if y <= T::ZERO { T::ZERO } else { dy }
+}
 
 /// Runs `work` with this thread's scratch buffer, at least `len` long, of unspecified content.
 pub(crate) fn with_scratch<T: Element, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {

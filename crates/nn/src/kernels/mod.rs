@@ -7,6 +7,8 @@ pub(crate) mod conv;
 pub(crate) mod element;
 pub(crate) mod gemm;
 pub(crate) mod norm;
+pub(crate) mod normalize;
+pub(crate) mod pool;
 
 pub(crate) use element::Element;
 

@@ -18,6 +18,11 @@ pub(crate) fn sum_of_squares<T: Element>(x: &[T]) -> f64 {
     x.par_chunks(PIECE).with_min_len(MIN_PIECES).map(piece_squares).collect::<Vec<f64>>().iter().sum()
 }
 
+/// The same on this thread alone.
+pub(crate) fn sum_of_squares_alone<T: Element>(x: &[T]) -> f64 {
+    x.chunks(PIECE).map(piece_squares).sum()
+}
+
 /// `acc += x`, returning Σ x² in f64 from the same pass over memory.
 pub(crate) fn add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
     if x.len() <= PIECE {

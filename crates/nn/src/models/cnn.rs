@@ -1,7 +1,7 @@
 //! A small convolutional network.
 
 use crate::layers::{self, Conv2d, Linear};
-use crate::ops::{self, Activation, Conv2dConfig};
+use crate::ops::{self, Activation, ConvConfig};
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, ModuleT, VarBuilder};
 
@@ -43,7 +43,7 @@ impl Cnn {
         if height * width == 0 {
             candle_core::bail!("an image of {}×{} cannot be halved {n} times", config.height, config.width);
         }
-        let conv = Conv2dConfig { stride: 1, padding: 1, activation: Activation::Relu };
+        let conv = ConvConfig { padding: 1, activation: Activation::Relu, ..ConvConfig::USUAL };
         let mut inner = config.in_channels;
         let mut stages = Vec::new();
         for (i, out) in config.channels.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! y = act(x·wᵀ + b).
 
 use super::{Activation, plain};
-use crate::kernels::element::{contiguous, dispatch};
+use crate::kernels::element::{contiguous, dispatch, relu, relu_gradient};
 use crate::kernels::gemm::{Matrix, gemm_parallel};
 use crate::kernels::{Element, vectorized};
-use crate::sink;
+use crate::sink::{self, Use};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -37,10 +37,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
     if !x.device().is_cpu() {
         return plain::linear(x, weight, bias, activation);
     }
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, LinearOp { activation })
+    let (activation, after) = activation.fused();
+    let op = LinearOp { activation };
+    after.apply(&x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
 }
 
 struct LinearOp {
+    /// Identity or ReLU.
     activation: Activation,
 }
 
@@ -99,7 +102,7 @@ fn forward<T: Element>(
     if act == Activation::Relu {
         vectorized(
             #[inline(always)]
-            || y.iter_mut().for_each(|v| *v = if *v > T::ZERO { *v } else { T::ZERO }),
+            || y.iter_mut().for_each(|v| *v = relu(*v)),
         );
     }
     y
@@ -120,17 +123,14 @@ fn backward<T: Element>(
     let n = x.elem_count() / inner.max(1);
     let device = x.device();
     let dy = dy.contiguous()?;
-    let masked: Vec<T>;
-    let ((dy_storage, dy_layout), (y_storage, y_layout)) = (dy.storage_and_layout(), y.storage_and_layout());
-    let mut dz: &[T] = contiguous(name, cpu(&dy_storage)?, dy_layout)?;
-    if act == Activation::Relu {
-        let y: &[T] = contiguous(name, cpu(&y_storage)?, y_layout)?;
-        masked = vectorized(
-            #[inline(always)]
-            || dz.iter().zip(y).map(|(dy, y)| if *y > T::ZERO { *dy } else { T::ZERO }).collect(),
-        );
-        dz = &masked;
+    let dz = if act == Activation::Relu { masked::<T>(&dy, y)? } else { dy };
+    if sink::wants_examples() {
+        let rows = dz.reshape((n, out))?;
+        sink::note(b, Use::Vectors { rows: rows.clone() });
+        sink::note(w, Use::Outer { rows, columns: x.reshape((n, inner))? });
     }
+    let (dz_storage, dz_layout) = dz.storage_and_layout();
+    let dz: &[T] = contiguous(name, cpu(&dz_storage)?, dz_layout)?;
     let dz_matrix = Matrix::row_major(dz, n, out);
 
     let (x_storage, x_layout) = x.storage_and_layout();
@@ -159,6 +159,18 @@ fn backward<T: Element>(
     };
     let dw = sink::give(w, Tensor::from_vec(dw, w.shape(), device)?)?;
     Ok((dx, dw, sink::give(b, Tensor::from_vec(db, b.shape(), device)?)?))
+}
+
+/// The gradient where the ReLU let its input through, from the gradient `dy` of its output `y`.
+pub(crate) fn masked<T: Element>(dy: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let ((dy_storage, dy_layout), (y_storage, y_layout)) = (dy.storage_and_layout(), y.storage_and_layout());
+    let dy_values: &[T] = contiguous("relu", cpu(&dy_storage)?, dy_layout)?;
+    let y_values: &[T] = contiguous("relu", cpu(&y_storage)?, y_layout)?;
+    let dz: Vec<T> = vectorized(
+        #[inline(always)]
+        || dy_values.iter().zip(y_values).map(|(dy, y)| relu_gradient(*dy, *y)).collect(),
+    );
+    Tensor::from_vec(dz, dy.shape(), dy.device())
 }
 
 /// The CPU storage of a tensor that is known to be on the CPU.

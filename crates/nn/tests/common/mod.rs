@@ -58,3 +58,24 @@ pub(crate) fn finite_difference_error(vars: &[&Var], f: &dyn Fn() -> Result<Tens
     }
     worst
 }
+
+/// A scalar with a different weight on each output, so that no error cancels.
+pub(crate) fn weigh(y: &Tensor) -> Result<Tensor> {
+    (y * normal("weigh", y.dims(), y.dtype()))?.sum_all()
+}
+
+/// Forward values and gradients of a fused op and of its twin agree to the dtype's rounding.
+pub(crate) fn check_twins(
+    vars: &[&Var],
+    fused: &dyn Fn() -> Result<Tensor>,
+    twin: &dyn Fn() -> Result<Tensor>,
+) {
+    let tolerance = if vars[0].dtype() == DType::F64 { 1e-12 } else { 3e-5 };
+    let (a, b) = (fused().unwrap(), twin().unwrap());
+    assert!(distance(&a, &b) < tolerance, "forward differs by {}", distance(&a, &b));
+    let (ga, gb) = (weigh(&a).unwrap().backward().unwrap(), weigh(&b).unwrap().backward().unwrap());
+    for (i, var) in vars.iter().enumerate() {
+        let (ga, gb) = (ga.get(var.as_tensor()).unwrap(), gb.get(var.as_tensor()).unwrap());
+        assert!(distance(ga, gb) < tolerance, "gradient {i} differs by {}", distance(ga, gb));
+    }
+}

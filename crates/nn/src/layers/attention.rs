@@ -1,0 +1,43 @@
+//! Self-attention that does not see the future.
+
+use super::{Linear, linear};
+use crate::ops::{self, Activation};
+use candle_core::{Result, Tensor};
+use candle_nn::{Module, VarBuilder};
+
+/// Multi-head causal self-attention on (n, positions, width).
+#[derive(Debug, Clone)]
+pub struct CausalSelfAttention {
+    /// Queries, keys and values in one product: (3·width, width).
+    pub qkv: Linear,
+    /// (width, width).
+    pub projection: Linear,
+    /// Divides the width.
+    pub heads: usize,
+}
+
+/// A layer with parameters under `qkv` and `projection`.
+///
+/// # Errors
+/// Heads that do not divide the width; a builder that has other shapes under these names.
+pub fn causal_self_attention(width: usize, heads: usize, vb: VarBuilder<'_>) -> Result<CausalSelfAttention> {
+    if heads == 0 || !width.is_multiple_of(heads) {
+        candle_core::bail!("{heads} heads do not divide a width of {width}");
+    }
+    let qkv = linear(width, 3 * width, Activation::Identity, vb.pp("qkv"))?;
+    let projection = linear(width, width, Activation::Identity, vb.pp("projection"))?;
+    Ok(CausalSelfAttention { qkv, projection, heads })
+}
+
+impl Module for CausalSelfAttention {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, positions, width) = x.dims3()?;
+        let qkv = self.qkv.forward(x)?;
+        let part = |i: usize| {
+            let part = qkv.narrow(2, i * width, width)?.contiguous()?;
+            part.reshape((n, positions, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
+        };
+        let y = ops::causal_attention(&part(0)?, &part(1)?, &part(2)?)?;
+        self.projection.forward(&y.transpose(1, 2)?.contiguous()?.reshape((n, positions, width))?)
+    }
+}

@@ -1,0 +1,96 @@
+//! Rows of a weight by number.
+
+use super::linear::cpu;
+use super::plain;
+use crate::kernels::Element;
+use crate::kernels::element::{contiguous, dispatch};
+use crate::sink::{self, Use};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType};
+
+/// Looks up rows: `ids` are u32 of any shape, `weight` is (rows, width); returns (…ids, width).
+///
+/// # Errors
+/// An id that is not a row (naming both), ids of another dtype, a weight that is not 2-D or of a dtype other than f32
+/// and f64 (on the CPU).
+pub fn embedding(ids: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    weight.dims2()?;
+    if ids.dtype() != DType::U32 {
+        candle_core::bail!("embedding: ids are {:?}, expected U32", ids.dtype());
+    }
+    if !weight.device().is_cpu() {
+        return plain::embedding(ids, weight);
+    }
+    weight.contiguous()?.apply_op2(&ids.contiguous()?, EmbeddingOp)
+}
+
+struct EmbeddingOp;
+
+impl EmbeddingOp {
+    fn backward<T: Element>(&self, weight: &Tensor, ids: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (_, width) = weight.dims2()?;
+        let dy = dy.contiguous()?;
+        if sink::wants_examples() {
+            let n = ids.elem_count();
+            sink::note(weight, Use::Rows { ids: ids.flatten_all()?, gradient: dy.reshape((n, width))? });
+        }
+        let ((ids_storage, ids_layout), (dy_storage, dy_layout)) =
+            (ids.storage_and_layout(), dy.storage_and_layout());
+        let dy_values: &[T] = contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?;
+        let mut dw = vec![T::ZERO; weight.elem_count()];
+        if width != 0 {
+            for (id, dy) in id_slice(cpu(&ids_storage)?, ids_layout)?.iter().zip(dy_values.chunks(width)) {
+                let row = &mut dw[*id as usize * width..][..width];
+                row.iter_mut().zip(dy).for_each(|(w, v)| *w += *v);
+            }
+        }
+        Tensor::from_vec(dw, weight.shape(), weight.device())
+    }
+}
+
+impl CustomOp2 for EmbeddingOp {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weight: &CpuStorage,
+        w_layout: &Layout,
+        ids: &CpuStorage,
+        ids_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = w_layout.shape().dims2()?;
+        let ids = id_slice(ids, ids_layout)?;
+        if let Some((i, id)) = ids.iter().enumerate().find(|(_, id)| rows <= **id as usize) {
+            candle_core::bail!("embedding: id {id} at position {i} is not one of the {rows} rows");
+        }
+        let storage = dispatch!(self.name(), weight.dtype(), T => {
+            let weight: &[T] = contiguous(self.name(), weight, w_layout)?;
+            let mut y = Vec::with_capacity(ids.len() * width);
+            ids.iter().for_each(|id| y.extend_from_slice(&weight[*id as usize * width..][..width]));
+            T::to_cpu_storage_owned(y)
+        });
+        let mut dims = ids_layout.dims().to_vec();
+        dims.push(width);
+        Ok((storage, dims.into()))
+    }
+
+    fn bwd(
+        &self,
+        weight: &Tensor,
+        ids: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dw = dispatch!(self.name(), weight.dtype(), T => self.backward::<T>(weight, ids, dy))?;
+        Ok((sink::give(weight, dw)?, None))
+    }
+}
+
+pub(crate) fn id_slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [u32]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<u32>()?[from..to]),
+        None => candle_core::bail!("class numbers and ids must be contiguous"),
+    }
+}
