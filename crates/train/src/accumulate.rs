@@ -4,6 +4,7 @@ use crate::noise::NoiseReading;
 use crate::{Tap, Task, TrainError};
 use batchwise_data::{Batch, DataError, Loader};
 use batchwise_estimate::noise::MicroNorm;
+use batchwise_nn::gradients::{self, ExampleNorms};
 use batchwise_nn::{Gradients, random};
 use candle_core::{DType, Tensor};
 use std::ops::Range;
@@ -13,7 +14,7 @@ pub(crate) struct Accumulated {
     /// Mean loss over the batch.
     pub(crate) loss: f64,
     pub(crate) n_micro_batches: usize,
-    /// Each micro-batch's weight, and the squared norm of its mean gradient for each parameter.
+    /// The weight of each micro-batch, or example, and the squared norm of its mean gradient for each parameter.
     micro: Vec<(f64, Vec<f64>)>,
 }
 
@@ -57,9 +58,29 @@ pub(crate) fn accumulate(
         let loss = (task.loss)(&output, &data.targets)?;
         drop(output);
         let _span = tracing::trace_span!("backward").entered();
-        let norms = gradients.backward(&task.parameters, &loss.sum.affine(1.0 / expected, 0.0)?, tap)?;
-        let to_mean = (expected / loss.weight).powi(2);
-        micro.push((loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect()));
+        let share = loss.sum.affine(1.0 / expected, 0.0)?;
+        match tap {
+            Tap::Off => {
+                gradients.backward(&task.parameters, &share, gradients::Tap::Off)?;
+            }
+            Tap::Norms => {
+                let norms = gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?;
+                let to_mean = (expected / loss.weight).powi(2);
+                micro.push((loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect()));
+            }
+            Tap::Examples => {
+                let n_examples = data.inputs.dim(0)?;
+                if loss.weight != n_examples as f64 {
+                    return Err(TrainError::Config {
+                        name: "the weight of the loss with norms of single examples",
+                        found: format!("{} for {n_examples} examples", loss.weight),
+                        allowed: "one for each example",
+                    });
+                }
+                let norms = gradients.backward_examples(&task.parameters, &share, n_examples)?;
+                micro.extend(of_examples(task, &norms, expected.powi(2))?);
+            }
+        }
         weight += loss.weight;
         losses.add(&loss.sum)?;
         n_micro_batches += 1;
@@ -69,6 +90,25 @@ pub(crate) fn accumulate(
         gradients.scale(expected / weight)?;
     }
     Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro })
+}
+
+/// The norms by example, each with weight 1, from those by parameter.
+fn of_examples(
+    task: &Task,
+    norms: &ExampleNorms,
+    to_own: f64,
+) -> Result<impl Iterator<Item = (f64, Vec<f64>)>, TrainError> {
+    let named = task.parameters.named();
+    if let Some(((name, _), _)) = named.iter().zip(&norms.groups).find(|(_, group)| group.is_none()) {
+        return Err(TrainError::Config {
+            name: "the layer of a parameter with norms of single examples",
+            found: format!("one of candle's own for `{name}`"),
+            allowed: "the layers of batchwise_nn",
+        });
+    }
+    let groups: Vec<Vec<f64>> = norms.groups.iter().flatten().cloned().collect();
+    let n = groups.first().map_or(0, Vec::len);
+    Ok((0..n).map(move |i| (1.0, groups.iter().map(|norms| norms[i] * to_own).collect())))
 }
 
 /// The sum of the micro-batches' losses: in f64 on the CPU; on a GPU there, because each read waits for it.
@@ -103,7 +143,7 @@ impl LossTotal {
 impl Accumulated {
     /// The noise of the batch, if its norms were tapped and there were at least two micro-batches.
     pub(crate) fn noise(&self, gradients: &Gradients) -> Result<Option<NoiseReading>, TrainError> {
-        if self.n_micro_batches < 2 || self.micro.iter().any(|(_, norms)| norms.is_empty()) {
+        if self.micro.len() < 2 {
             return Ok(None);
         }
         let groups = gradients

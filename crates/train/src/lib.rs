@@ -46,9 +46,8 @@ mod noise;
 mod task;
 mod trainer;
 
-pub use batchwise_nn::gradients::Tap;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, evaluate_on};
-pub use noise::{NoiseReading, measure_noise};
+pub use noise::{NoiseReading, Tap, measure_noise, measure_noise_of_examples};
 pub use task::Task;
 pub use trainer::{Run, StepReport, Trainer};

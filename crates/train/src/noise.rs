@@ -1,11 +1,24 @@
 //! Gradient noise, from the norms of micro-batch gradients at one point.
 
 use crate::accumulate::accumulate;
-use crate::{Tap, Task, TrainError};
+use crate::{Task, TrainError};
 use batchwise_data::Loader;
 use batchwise_estimate::noise::Measurement;
 use batchwise_nn::Gradients;
 use std::ops::Range;
+
+/// What a step measures beside its update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tap {
+    /// Nothing.
+    Off,
+    /// The squared norm of each micro-batch's gradient: costs one pass over the gradients.
+    Norms,
+    /// The squared norm of each example's gradient, as a by-product of the backward pass: the sharpest view of tr Σ
+    /// (theory.md §2), needs no second micro-batch. All layers must be of `batchwise_nn`, none may couple examples, and
+    /// each example must weigh 1 in the loss.
+    Examples,
+}
 
 /// Both parts of the noise scale, measured on one batch at one θ.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,12 +44,42 @@ pub fn measure_noise(
     positions: Range<u64>,
     micro_batch: u64,
 ) -> Result<NoiseReading, TrainError> {
-    let mut gradients = Gradients::new();
     let found = positions.end.saturating_sub(positions.start).div_ceil(micro_batch.max(1));
-    let accumulated = accumulate(task, loader, positions, micro_batch, None, Tap::Norms, &mut gradients)?;
-    accumulated.noise(&gradients)?.ok_or_else(|| TrainError::Config {
+    let reading = reading(task, loader, positions, micro_batch, Tap::Norms)?;
+    reading.ok_or_else(|| TrainError::Config {
         name: "the number of micro-batches in a noise measurement",
         found: found.to_string(),
         allowed: "at least 2",
     })
+}
+
+/// The same from the norms of single examples: theory.md §1.2 with micro-batches of 1, at the cost of a few passes over
+/// `chunk` examples at once. Memory decides the chunk; it changes no figure beyond rounding.
+///
+/// # Errors
+/// Fewer than two examples; what [`Tap::Examples`] cannot measure; data and device errors.
+pub fn measure_noise_of_examples(
+    task: &Task,
+    loader: &mut Loader,
+    positions: Range<u64>,
+    chunk: u64,
+) -> Result<NoiseReading, TrainError> {
+    let found = positions.end.saturating_sub(positions.start);
+    let reading = reading(task, loader, positions, chunk, Tap::Examples)?;
+    reading.ok_or_else(|| TrainError::Config {
+        name: "the number of examples in a noise measurement",
+        found: found.to_string(),
+        allowed: "at least 2",
+    })
+}
+
+fn reading(
+    task: &Task,
+    loader: &mut Loader,
+    positions: Range<u64>,
+    micro_batch: u64,
+    tap: Tap,
+) -> Result<Option<NoiseReading>, TrainError> {
+    let mut gradients = Gradients::new();
+    accumulate(task, loader, positions, micro_batch, None, tap, &mut gradients)?.noise(&gradients)
 }

@@ -122,7 +122,7 @@ impl Trainer {
         }
         let noise = match self.run.tap {
             Tap::Off => None,
-            Tap::Norms => accumulated.noise(&self.gradients)?,
+            Tap::Norms | Tap::Examples => accumulated.noise(&self.gradients)?,
         };
         {
             let _span = tracing::trace_span!("optimizer").entered();

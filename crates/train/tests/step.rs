@@ -7,7 +7,9 @@ use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, fingerprint, loss};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Run, Tap, Task, TrainError, Trainer, evaluate, measure_noise};
+use batchwise_train::{
+    Run, Tap, Task, TrainError, Trainer, evaluate, measure_noise, measure_noise_of_examples,
+};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ModuleT;
 use proptest::prelude::*;
@@ -241,6 +243,28 @@ fn a_step_reports_the_noise_of_its_micro_batches() {
     let alone = Run { tap: Tap::Norms, ..run(40, 40, 80) };
     let mut trainer = Trainer::new(task(Kind::Mlp, DType::F32), glyphs(80), alone).unwrap();
     assert_eq!(trainer.step().unwrap().unwrap().noise, None);
+}
+
+#[test]
+fn the_noise_of_examples_is_that_of_micro_batches_of_one() {
+    for kind in [Kind::Mlp, Kind::Cnn] {
+        let (task, data) = (task(kind, DType::F64), glyphs(60));
+        let mut loader = Loader::new(data, Order::new(2, 60).unwrap(), Device::Cpu).unwrap();
+        let want = measure_noise(&task, &mut loader, 4..27, 1).unwrap();
+        for chunk in [23, 10, 1] {
+            let got = measure_noise_of_examples(&task, &mut loader, 4..27, chunk).unwrap();
+            for (got, want) in got.groups.iter().zip(&want.groups) {
+                let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * want.tr_sigma;
+                assert!(close(got.g2, want.g2) && close(got.tr_sigma, want.tr_sigma), "{got:?} {want:?}");
+            }
+        }
+    }
+    // A batch that is one micro-batch has its noise too, and training is the same bits.
+    let settings = Run { tap: Tap::Examples, ..run(40, 40, 80) };
+    let mut trainer = Trainer::new(task(Kind::Mlp, DType::F32), glyphs(80), settings.clone()).unwrap();
+    assert!(0.0 < trainer.step().unwrap().unwrap().noise.unwrap().total.tr_sigma);
+    let weights = |tap| hash(&train(Kind::Cnn, DType::F32, 80, Run { tap, ..settings.clone() }));
+    assert_eq!(weights(Tap::Examples), weights(Tap::Off));
 }
 
 #[test]
