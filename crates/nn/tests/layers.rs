@@ -128,7 +128,7 @@ fn a_dropout_layer_follows_the_example_number() {
 /// A model whose examples are on their own, its inputs, and its loss: a sum over examples.
 struct Subject {
     name: &'static str,
-    model: Box<dyn ModuleT>,
+    model: Box<dyn ModuleT + Send + Sync>,
     parameters: Parameters,
     inputs: Tensor,
     targets: Tensor,
@@ -183,7 +183,7 @@ fn subjects(dtype: DType) -> Vec<Subject> {
     let build = |name,
                  inputs: Tensor,
                  targets: &Tensor,
-                 make: &dyn Fn(candle_nn::VarBuilder<'_>) -> Box<dyn ModuleT>| {
+                 make: &dyn Fn(candle_nn::VarBuilder<'_>) -> Box<dyn ModuleT + Send + Sync>| {
         let parameters = Parameters::new();
         let model = make(parameters.builder(5, dtype, &Device::Cpu));
         // Biases and scales away from 0 and 1, so that nothing is right by symmetry.
@@ -321,4 +321,25 @@ fn a_cifar_network_has_the_depth_asked_for() {
         assert_eq!(y.dims(), [2, 10]);
     }
     assert!(ResNetConfig::cifar(10, 3, Norm::Batch, 10).unwrap_err().to_string().contains("not 10"));
+}
+
+#[test]
+fn results_are_the_same_bits_for_any_number_of_threads() {
+    for subject in subjects(DType::F32) {
+        let n = subject.inputs.dim(0).unwrap();
+        let bits = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            // The pool of the calling thread is the one that the kernels use.
+            pool.install(|| {
+                let mut gradients = Gradients::new();
+                let loss = subject.loss(0, n).unwrap();
+                let norms = gradients.backward_examples(&subject.parameters, &loss, n).unwrap();
+                (numbers(&loss), norms, gradients.tensors().iter().map(numbers).collect::<Vec<_>>())
+            })
+        };
+        let one = bits(1);
+        assert_eq!(one, bits(1), "{}: run to run", subject.name);
+        assert_eq!(one, bits(2), "{}", subject.name);
+        assert_eq!(one, bits(3), "{}", subject.name);
+    }
 }
