@@ -8,11 +8,12 @@
 //!
 //! - [`Parameters`]: named variables in name order, initialised from addressed randomness through an
 //!   ordinary `VarBuilder`.
-//! - [`ops`]: linear, convolution, pooling and cross-entropy with fused CPU kernels and plain twins.
+//! - [`ops`]: convolutions, pools, normalisation, attention, losses and more, with fused CPU kernels where they matter
+//!   and plain twins made of candle's own operations, which are their oracles and run where no kernel does.
 //! - [`layers`], [`models`]: the same as modules.
 //! - [`loss`]: losses as a sum and a weight, so that accumulation is exact.
-//! - [`optim`]: SGD with momentum and AdamW, in place, with state in plain named tensors.
-//! - [`gradients`]: accumulation with the squared norm of each contribution for nothing.
+//! - [`optim`]: optimizers in place, with state in plain named tensors.
+//! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
 //! The crate never sees a data set and never reads a clock.

@@ -133,11 +133,15 @@ pub(super) fn noise(noise: &NoiseAdvice) -> String {
 }
 
 pub(super) fn verified(memory: &MemoryAdvice, micro_batch: u64) -> String {
-    let ratio = memory.verified_peak_bytes as f64 / (memory.predicted_peak_bytes as f64).max(1.0);
+    let off =
+        100.0 * (memory.verified_peak_bytes as f64 / (memory.predicted_peak_bytes as f64).max(1.0) - 1.0);
+    let compared = match off {
+        off if off.abs() < 0.05 => "as predicted".to_owned(),
+        off => format!("{:.1} % {} the prediction", off.abs(), if off < 0.0 { "below" } else { "above" }),
+    };
     format!(
-        "a micro-batch of {micro_batch} took {}, {:+.1} % of the prediction, of the {} {}",
+        "a micro-batch of {micro_batch} took {}, {compared}, of the {} {}",
         bytes::human(memory.verified_peak_bytes),
-        100.0 * (ratio - 1.0),
         bytes::human(memory.limit_bytes),
         if memory.limit_is_given { "allowed" } else { "free on this machine" }
     )
