@@ -200,7 +200,9 @@ fn global_pooling_is_the_mean() {
     check_twins(&[&x], &|| ops::global_avg_pool2d(&x), &|| x.mean((D::Minus1, D::Minus2)));
 }
 
-fn losses() -> [(&'static str, fn(&Tensor, &Tensor) -> Result<LossSum>); 3] {
+type Loss = fn(&Tensor, &Tensor) -> Result<LossSum>;
+
+fn losses() -> [(&'static str, Loss); 3] {
     [("mse", loss::mse), ("huber", |x, y| loss::huber(x, y, 0.7)), ("bce", loss::bce_with_logits)]
 }
 
@@ -224,7 +226,7 @@ fn losses_have_right_gradients_and_add_up_over_parts() {
 
 #[test]
 fn losses_equal_their_formulas_at_hard_places() {
-    let value = |f: fn(&Tensor, &Tensor) -> Result<LossSum>, x: f64, y: f64| {
+    let value = |f: Loss, x: f64, y: f64| {
         let tensor = |v: f64| Tensor::new(&[v], &Device::Cpu).unwrap();
         f(&tensor(x), &tensor(y)).unwrap().sum.to_scalar::<f64>().unwrap()
     };
@@ -232,7 +234,7 @@ fn losses_equal_their_formulas_at_hard_places() {
     assert_eq!(value(loss::bce_with_logits, -120.0, 1.0), 120.0);
     assert_eq!(value(loss::bce_with_logits, 120.0, 0.0), 120.0);
     assert!((value(loss::bce_with_logits, 0.0, 0.3) - std::f64::consts::LN_2).abs() < 1e-15);
-    let huber: fn(&Tensor, &Tensor) -> Result<LossSum> = |x, y| loss::huber(x, y, 2.0);
+    let huber: Loss = |x, y| loss::huber(x, y, 2.0);
     assert_eq!(value(huber, 1.0, 0.0), 0.5);
     assert_eq!(value(huber, -5.0, 0.0), 2.0 * (5.0 - 1.0));
     assert_eq!(value(loss::mse, 3.0, 1.0), 4.0);
