@@ -5,7 +5,7 @@ use crate::shell::{cargo, output, step};
 /// Every test of the workspace. The tests of the command line run the program itself, so it is built first.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
     step("build the program", cargo().args(["build", "--package", "batchwise"]))?;
-    step("test", cargo().args(["test", "--workspace"]).args(arguments))
+    step("test", cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments))
 }
 
 /// Format, clippy, documentation, licences and layering, the cheapest first.

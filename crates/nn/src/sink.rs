@@ -21,7 +21,7 @@ pub(crate) enum Use {
     Vectors { rows: Tensor },
     /// A convolution of `input` whose output, before its activation, has `gradient`.
     Conv { geometry: Geometry, input: Tensor, gradient: Tensor },
-    /// Row ids[r] of the weight has row r of the gradient (r, width).
+    /// Row `ids[r]` of the weight has row r of the gradient (r, width).
     Rows { ids: Tensor, gradient: Tensor },
 }
 
