@@ -11,7 +11,8 @@
 //! - [`ops`]: linear, convolution, pooling and cross-entropy with fused CPU kernels and plain twins.
 //! - [`layers`], [`models`]: the same as modules.
 //! - [`loss`]: losses as a sum and a weight, so that accumulation is exact.
-//! - [`optim`]: SGD with momentum and AdamW, in place, with state in plain named tensors.
+//! - [`optim`]: SGD, Adam, AdamW, RMSprop, Lion, LARS and LAMB in place, with state in plain named tensors,
+//!   parameter groups, clipping and averages of the weights.
 //! - [`gradients`]: accumulation with the squared norm of each contribution for nothing.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
@@ -33,6 +34,7 @@ pub mod optim;
 pub mod parameters;
 pub mod random;
 mod sink;
+mod update;
 
 pub use gradients::Gradients;
 pub use parameters::Parameters;
