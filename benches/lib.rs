@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub const MODELS: [&str; 2] = ["mlp", "cnn"];
 
 /// The optimizer of the built-in workloads.
-pub const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0 });
+pub const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig::USUAL);
 
 /// Examples of the built-in set.
 ///

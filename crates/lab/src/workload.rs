@@ -45,7 +45,12 @@ pub trait Workload: Send + Sync {
     fn usual_learning_rate(&self) -> f64 {
         match self.optimizer() {
             OptimizerConfig::Sgd(_) => 0.02,
-            OptimizerConfig::AdamW(_) => 0.002,
+            OptimizerConfig::Adam(_) | OptimizerConfig::AdamW(_) | OptimizerConfig::RmsProp(_) => 0.002,
+            // Steps of sign 1 are longer than Adam's (Chen et al. 2023, section 5: 3 to 10 times smaller rates).
+            OptimizerConfig::Lion(_) => 0.0003,
+            // Relative to the weights' own length: LARS times its trust coefficient.
+            OptimizerConfig::Lars(_) => 2.0,
+            OptimizerConfig::Lamb(_) => 0.005,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::kernels::norm;
 use crate::ops::{cpu, plain_device};
 use crate::parameters::no_gradient;
 use crate::sink::{self, Sink};
+use crate::update::{Scale, update};
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
@@ -141,15 +142,17 @@ impl Gradients {
         Ok(norms)
     }
 
-    /// Multiplies all gradients by a number.
+    /// Multiplies all gradients by a number, in place on the CPU.
     ///
     /// # Errors
     /// A device error.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
-        self.tensors.iter_mut().try_for_each(|g| {
-            *g = g.affine(factor, 0.0)?;
-            Ok(())
-        })
+        self.tensors.iter_mut().try_for_each(|g| update(g, [], &Scale { factor }))
+    }
+
+    /// The gradients in name order, writable.
+    pub(crate) fn tensors_mut(&mut self) -> &mut [Tensor] {
+        &mut self.tensors
     }
 
     /// The squared norm of each parameter's gradient, in name order, in f64.
@@ -187,7 +190,7 @@ pub fn norm2(tensor: &Tensor) -> Result<f64> {
 
 /// `sum += fresh`, in place on the CPU.
 pub(crate) fn add_to(sum: &mut Tensor, fresh: &Tensor) -> Result<()> {
-    if plain_device(sum) {
+    if plain_device(sum) || sum.elem_count() == 0 {
         *sum = sum.add(fresh)?;
         return Ok(());
     }
@@ -196,7 +199,7 @@ pub(crate) fn add_to(sum: &mut Tensor, fresh: &Tensor) -> Result<()> {
 
 /// The same; returns the squared norm of `fresh` from the same pass.
 fn add_and_norm2(sum: &mut Tensor, fresh: &Tensor) -> Result<f64> {
-    if plain_device(sum) {
+    if plain_device(sum) || sum.elem_count() == 0 {
         add_to(sum, fresh)?;
         return norm2(fresh);
     }

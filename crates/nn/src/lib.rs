@@ -12,7 +12,8 @@
 //!   and plain twins made of candle's own operations, which are their oracles and run where no kernel does.
 //! - [`layers`], [`models`]: the same as modules.
 //! - [`loss`]: losses as a sum and a weight, so that accumulation is exact.
-//! - [`optim`]: optimizers in place, with state in plain named tensors.
+//! - [`optim`]: SGD, Adam, AdamW, RMSprop, Lion, LARS and LAMB in place, with state in plain named tensors,
+//!   parameter groups, clipping and averages of the weights.
 //! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
@@ -35,6 +36,7 @@ pub mod optim;
 pub mod parameters;
 pub mod random;
 mod sink;
+mod update;
 
 pub use gradients::Gradients;
 pub use parameters::Parameters;

@@ -24,7 +24,7 @@
 //!     micro_batch: 32,
 //!     total: Examples(500),
 //!     schedule: Schedule::constant(LearningRate(0.05)),
-//!     optimizer: OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0 }),
+//!     optimizer: OptimizerConfig::Sgd(SgdConfig::USUAL),
 //!     seed: 1,
 //!     tap: Tap::Norms,
 //! };

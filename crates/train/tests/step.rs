@@ -15,7 +15,7 @@ use candle_nn::ModuleT;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 1e-4 });
+const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { weight_decay: 1e-4, ..SgdConfig::USUAL });
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {

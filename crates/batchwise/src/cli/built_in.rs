@@ -72,7 +72,7 @@ impl Workload for Images {
 
     fn optimizer(&self) -> OptimizerConfig {
         match self.optimizer {
-            OptimizerName::Sgd => OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0 }),
+            OptimizerName::Sgd => OptimizerConfig::Sgd(SgdConfig::USUAL),
             OptimizerName::AdamW => OptimizerConfig::AdamW(AdamWConfig::USUAL),
         }
     }

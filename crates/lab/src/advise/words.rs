@@ -210,7 +210,7 @@ pub(super) fn reasons(grounds: &Grounds<'_>) -> Vec<String> {
              2018, table 1; 3.0, within a factor of 4.9 in 90 %), so it is an order of size, not a measurement"
             .to_owned());
     }
-    if matches!(rule.optimizer, OptimizerConfig::AdamW(_)) {
+    if matches!(rule.optimizer, OptimizerConfig::Adam(_) | OptimizerConfig::AdamW(_)) {
         say("that ratio was mostly seen with SGD; for Adam it is less certain still".to_owned());
     }
     say(self::speed(speed));

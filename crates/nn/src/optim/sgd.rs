@@ -1,140 +1,136 @@
-//! Stochastic gradient descent with momentum.
+//! Stochastic gradient descent with momentum, as `torch.optim.SGD`.
 
-use super::{Optimizer, check, load, zeros_like};
-use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
-use crate::kernels::vectorized;
-use crate::ops::plain_device;
+use super::config::{at_least_zero, share};
+use super::state::{Buffers, Ledger};
+use super::steps::{Accumulate, Descend};
+use super::{Groups, Optimizer};
+use crate::update::{Real, Update, update_var};
 use crate::{Gradients, Parameters};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, WithDType};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Hyper-parameters of [`Sgd`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdConfig {
-    /// Share of the last velocity that is kept, in [0, 1).
+    /// Share μ of the last velocity that is kept, in [0, 1). Without momentum no velocity is kept in memory.
     pub momentum: f64,
-    /// Added to the gradient as weight_decay·w (L2 as in PyTorch), at least 0.
+    /// Share d of a gradient that does not enter the velocity, in [0, 1]; the first step's enters whole.
+    pub dampening: f64,
+    /// Steps along the gradient plus μ times the new velocity (Sutskever et al. 2013 in PyTorch's form); needs
+    /// momentum and no dampening.
+    pub nesterov: bool,
+    /// λ of λ·w that is added to the gradient (L2 regularisation), at least 0.
     pub weight_decay: f64,
 }
 
-/// v ← μv + (g + λw), w ← w − ηv, as in PyTorch (the learning rate is not inside the velocity).
+impl SgdConfig {
+    /// Momentum 0.9 and nothing else.
+    pub const USUAL: Self = Self { momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
+}
+
+impl fmt::Display for SgdConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { momentum, dampening, nesterov, weight_decay } = self;
+        write!(f, "SGD with {}momentum {momentum}", if *nesterov { "Nesterov " } else { "" })?;
+        if *dampening != 0.0 {
+            write!(f, ", dampening {dampening}")?;
+        }
+        write!(f, " and weight decay {weight_decay}")
+    }
+}
+
+/// g ← g + λw, v ← μv + (1−d)g (v ← g at the first step), w ← w − ηv, or w ← w − η(g + μv) with Nesterov; as in
+/// PyTorch, the learning rate is not inside the velocity.
+///
+/// The velocity is a sum over steps: a change of batch size leaves it as it is.
 pub struct Sgd {
     config: SgdConfig,
-    momentum: Vec<(String, Tensor)>,
+    ledger: Ledger,
+    velocity: Option<Buffers>,
 }
 
 impl Sgd {
-    /// An optimizer with zero velocity.
+    /// An optimizer before its first step.
     ///
     /// # Errors
-    /// A device that cannot allocate.
-    pub fn new(config: SgdConfig, parameters: &Parameters) -> Result<Self> {
-        Ok(Self { config, momentum: zeros_like(parameters)? })
+    /// A hyper-parameter out of its range, a group that matches nothing, a device that cannot allocate.
+    pub fn new(config: SgdConfig, parameters: &Parameters, groups: &Groups) -> Result<Self> {
+        share("momentum", config.momentum)?;
+        at_least_zero("weight decay", config.weight_decay)?;
+        if !(0.0..=1.0).contains(&config.dampening) {
+            bail!("dampening must be in [0, 1], not {}", config.dampening);
+        }
+        if config.nesterov && (config.momentum == 0.0 || config.dampening != 0.0) {
+            bail!("Nesterov momentum needs momentum above 0 and dampening 0");
+        }
+        let velocity =
+            (config.momentum != 0.0).then(|| Buffers::zeros("momentum", parameters)).transpose()?;
+        Ok(Self { config, ledger: Ledger::new(parameters, groups)?, velocity })
     }
 }
 
 impl Optimizer for Sgd {
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        check(parameters, gradients, &self.momentum)?;
-        let SgdConfig { momentum, weight_decay } = self.config;
-        for (((_, w), g), (_, v)) in
-            parameters.named().iter().zip(gradients.tensors()).zip(&mut self.momentum)
-        {
-            if plain_device(w) {
-                let decayed = (g + (w.as_tensor() * weight_decay)?)?;
-                *v = ((&*v * momentum)? + decayed)?;
-                w.set(&(w.as_tensor() - (&*v * learning_rate)?)?)?;
+        let SgdConfig { momentum, dampening, nesterov, weight_decay } = self.config;
+        for turn in self.ledger.begin(parameters, gradients, learning_rate, weight_decay)? {
+            let (w, g, rate, decay) = (&turn.w, turn.g, turn.learning_rate, turn.weight_decay);
+            let Some(velocity) = &mut self.velocity else {
+                update_var(w, [g], &Descend { rate, decay })?;
+                continue;
+            };
+            let v = &mut velocity[turn.i];
+            let take = if self.ledger.n_steps() == 1 { 1.0 } else { 1.0 - dampening };
+            Accumulate { keep: momentum, take, decay, square: false }.apply(v, g, w)?;
+            if nesterov {
+                update_var(w, [g, v], &Nesterov { rate, momentum, decay })?;
             } else {
-                v.inplace_op3(g, w, &VelocityOp { momentum, weight_decay })?;
-                w.inplace_op2(v, &SubtractOp { learning_rate })?;
+                update_var(w, [v], &Descend { rate, decay: 0.0 })?;
             }
         }
         Ok(())
     }
 
     fn state(&self) -> BTreeMap<String, Tensor> {
-        self.momentum.iter().map(|(name, v)| (format!("momentum.{name}"), v.clone())).collect()
+        self.ledger.state(&self.velocity)
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        load("momentum", &mut self.momentum, state)
+        self.ledger.load(state, &mut self.velocity)
     }
 }
 
-/// Elements one thread updates at a time.
-pub(super) const PIECE: usize = 1 << 14;
-
-/// Pieces that one thread takes at least: fewer are done before another thread has woken up.
-pub(super) const MIN_PIECES: usize = 16;
-
-struct VelocityOp {
+/// w ← w − rate·((g + decay·w) + momentum·v) from g and v.
+struct Nesterov {
+    rate: f64,
     momentum: f64,
-    weight_decay: f64,
+    decay: f64,
 }
 
-impl InplaceOp3 for VelocityOp {
-    fn name(&self) -> &'static str {
-        "sgd_velocity"
+impl Update<2> for Nesterov {
+    const NAME: &'static str = "sgd_nesterov";
+
+    #[inline(always)]
+    fn piece<T: Real>(&self, w: &mut [T], [g, v]: [&[T]; 2]) {
+        let (rate, momentum, decay) =
+            (T::from_f64(self.rate), T::from_f64(self.momentum), T::from_f64(self.decay));
+        for ((w, g), v) in w.iter_mut().zip(g).zip(v) {
+            *w -= rate * ((*g + decay * *w) + momentum * *v);
+        }
     }
 
-    fn cpu_fwd(
-        &self,
-        v: &mut CpuStorage,
-        v_layout: &Layout,
-        g: &CpuStorage,
-        g_layout: &Layout,
-        w: &CpuStorage,
-        w_layout: &Layout,
-    ) -> Result<()> {
-        dispatch!(self.name(), v.dtype(), T => {
-            let (momentum, decay) = (T::from_f64(self.momentum), T::from_f64(self.weight_decay));
-            let v: &mut [T] = contiguous_mut(self.name(), v, v_layout)?;
-            let g: &[T] = contiguous(self.name(), g, g_layout)?;
-            let w: &[T] = contiguous(self.name(), w, w_layout)?;
-            v.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(w.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|((v, g), w)| {
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        for ((v, g), w) in v.iter_mut().zip(g).zip(w) {
-                            *v = momentum * *v + (*g + decay * *w);
-                        }
-                    },
-                );
-            });
-        });
-        Ok(())
+    fn plain(&self, w: &Tensor, [g, v]: [&Tensor; 2]) -> Result<Tensor> {
+        w - (((g + (w * self.decay)?)? + (v * self.momentum)?)? * self.rate)?
     }
 }
 
-struct SubtractOp {
-    learning_rate: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::update::tests::equals_its_twin;
 
-impl InplaceOp2 for SubtractOp {
-    fn name(&self) -> &'static str {
-        "sgd_update"
-    }
-
-    fn cpu_fwd(
-        &self,
-        w: &mut CpuStorage,
-        w_layout: &Layout,
-        v: &CpuStorage,
-        v_layout: &Layout,
-    ) -> Result<()> {
-        dispatch!(self.name(), w.dtype(), T => {
-            let learning_rate = T::from_f64(self.learning_rate);
-            let w: &mut [T] = contiguous_mut(self.name(), w, w_layout)?;
-            let v: &[T] = contiguous(self.name(), v, v_layout)?;
-            w.par_chunks_mut(PIECE).zip(v.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|(w, v)| {
-                vectorized(
-                    #[inline(always)]
-                    || w.iter_mut().zip(v).for_each(|(w, v)| *w -= learning_rate * *v),
-                );
-            });
-        });
-        Ok(())
+    #[test]
+    fn the_kernel_equals_its_twin() {
+        equals_its_twin(&Nesterov { rate: 0.1, momentum: 0.9, decay: 0.3 }, [false; 2]);
     }
 }

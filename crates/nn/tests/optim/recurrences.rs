@@ -1,5 +1,4 @@
-//! Optimizer steps against values computed by hand, and state that saves and loads.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! SGD and AdamW on many elements against the recurrences, one number at a time.
 
 use batchwise_nn::gradients::Tap;
 use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
@@ -9,7 +8,7 @@ use candle_nn::Init;
 
 const ADAMW: OptimizerConfig =
     OptimizerConfig::AdamW(AdamWConfig { weight_decay: 0.1, ..AdamWConfig::USUAL });
-const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.01 });
+const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig { weight_decay: 0.01, ..SgdConfig::USUAL });
 
 /// One parameter `w` of ones, with its loss Σ w²·c/2 so that the gradient is c·w.
 struct Bowl {
@@ -55,6 +54,7 @@ fn by_hand(config: OptimizerConfig, curvature: f64, learning_rate: f64, n_steps:
                 let (m_hat, v_hat) = (m / (1.0 - c.beta1.powi(t)), v / (1.0 - c.beta2.powi(t)));
                 w -= learning_rate * m_hat / (v_hat.sqrt() + c.epsilon);
             }
+            other => panic!("no recurrence for {other}"),
         }
     }
     w
@@ -73,32 +73,6 @@ fn steps_follow_the_recurrences() {
             let want = by_hand(config, 1.0 + i as f64, 1e-6, 5);
             assert!((w - want).abs() < 1e-13, "{config:?} element {i}: {w} is not {want}");
         }
-    }
-}
-
-#[test]
-fn a_saved_state_goes_on_exactly() {
-    for config in [SGD, ADAMW] {
-        let (straight, resumed) = (Bowl::new(10), Bowl::new(10));
-        let mut optimizer = config.build(&straight.parameters).unwrap();
-        let mut first = config.build(&resumed.parameters).unwrap();
-        for _ in 0..3 {
-            optimizer.step(&straight.parameters, &straight.gradients(), 0.01).unwrap();
-            first.step(&resumed.parameters, &resumed.gradients(), 0.01).unwrap();
-        }
-        let saved = first.state().into_iter().map(|(name, t)| (name, t.copy().unwrap())).collect();
-        drop(first);
-        let mut second = config.build(&resumed.parameters).unwrap();
-        second.load_state(&saved).unwrap();
-        for _ in 0..3 {
-            optimizer.step(&straight.parameters, &straight.gradients(), 0.01).unwrap();
-            second.step(&resumed.parameters, &resumed.gradients(), 0.01).unwrap();
-        }
-        assert_eq!(straight.values(), resumed.values());
-        let mut broken = saved.clone();
-        broken.pop_first();
-        let error = second.load_state(&broken).unwrap_err().to_string();
-        assert!(error.contains("lacks"), "{error}");
     }
 }
 
