@@ -13,12 +13,14 @@
 //! - [`loss`]: losses as a sum and a weight, so that accumulation is exact.
 //! - [`optim`]: SGD with momentum and AdamW, in place, with state in plain named tensors.
 //! - [`gradients`]: accumulation with the squared norm of each contribution for nothing.
+//! - [`audit`]: finite differences against the gradients of any candle model.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
 //! The crate never sees a data set and never reads a clock.
 
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod device;
 pub mod fingerprint;
 pub mod gradients;

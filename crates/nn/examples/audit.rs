@@ -1,0 +1,1 @@
+fn main() { println!("{}", batchwise_nn::audit::Table::run()); }

@@ -1,0 +1,185 @@
+//! The slope of a loss along a line, with a bound on its error.
+
+use super::variable::{Direction, Moved, Variable};
+use crate::random;
+use candle_core::{DType, Result};
+
+/// The arithmetic that the loss is computed in, and the numbers that follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// All variables and the loss are f64.
+    F64,
+    /// Some are f32.
+    F32,
+}
+
+impl Precision {
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::F64 => DType::F64,
+            Self::F32 => DType::F32,
+        }
+    }
+
+    /// Distance from 1 to the next number.
+    pub(super) fn rounding(self) -> f64 {
+        match self {
+            Self::F64 => f64::EPSILON,
+            Self::F32 => f64::from(f32::EPSILON),
+        }
+    }
+
+    /// By how much a right gradient may differ from the slope, relatively, beside the slope's own error.
+    pub(super) fn tolerance(self) -> f64 {
+        match self {
+            Self::F64 => 1e-5,
+            Self::F32 => 2e-3,
+        }
+    }
+
+    /// Share of the largest slope among all variables below which a slope counts as 0.
+    pub(super) fn floor(self) -> f64 {
+        match self {
+            Self::F64 => 1e-7,
+            Self::F32 => 1e-3,
+        }
+    }
+
+    /// The steps to try, in units of the variable; each is the former divided by the ratio.
+    fn steps(self) -> (&'static [f64], f64) {
+        match self {
+            Self::F64 => (&[1e-3, 1e-4, 1e-5, 1e-6, 1e-7], 10.0),
+            Self::F32 => (&[0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625], 2.0),
+        }
+    }
+}
+
+/// A slope and what limits it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slope {
+    pub(super) value: f64,
+    /// Bound on the error from curvature and rounding.
+    pub(super) error: f64,
+    /// Estimated distance between the left and the right slope.
+    pub(super) jump: f64,
+}
+
+impl Slope {
+    pub(super) fn bound(&self) -> f64 {
+        self.error + self.jump
+    }
+}
+
+/// Largest error of a slope that still decides, relative to it.
+pub(super) const DECISIVE: f64 = 0.01;
+
+/// The slope at t = 0 of `at`, whose value there is `center` and whose values scatter by `noise`. The steps shrink
+/// until the error is a tenth of the tolerance of `scale(slope)`.
+pub(super) fn slope(
+    center: f64,
+    noise: f64,
+    precision: Precision,
+    scale: impl Fn(f64) -> f64,
+    mut at: impl FnMut(f64) -> Result<f64>,
+) -> Result<Slope> {
+    let (steps, ratio) = precision.steps();
+    let mut best: Option<Slope> = None;
+    let mut former: Option<(f64, f64)> = None;
+    for h in steps {
+        let (up, down) = (at(*h)?, at(-h)?);
+        let central = (up - down) / (2.0 * h);
+        let asymmetry = (up - 2.0 * center + down) / h;
+        if let Some((former_central, former_asymmetry)) = former {
+            let square = ratio * ratio;
+            let found = Slope {
+                value: (square * central - former_central) / (square - 1.0),
+                error: (central - former_central).abs() + 6.0 * noise / h,
+                // In a smooth loss the asymmetry is proportional to h, so that this is 0 but for the fourth order.
+                jump: ((ratio * asymmetry - former_asymmetry) / (ratio - 1.0)).abs(),
+            };
+            if best.is_none_or(|best| found.bound() < best.bound()) {
+                best = Some(found);
+            }
+            if found.bound() <= 0.1 * precision.tolerance() * scale(found.value) {
+                break;
+            }
+        }
+        former = Some((central, asymmetry));
+    }
+    best.ok_or_else(|| candle_core::Error::Msg("audit: no step".to_owned()))
+}
+
+/// Values that the noise is estimated from.
+const N_NOISE: usize = 9;
+/// Order of the differences, and (4!)²/8!: what the square of one is divided by for independent noise.
+const GAMMA: f64 = 1.0 / 70.0;
+
+/// The standard deviation of the rounding noise of the loss, from fourth differences along a short line through
+/// all variables; at least half a unit in the last place.
+pub(super) fn noise(
+    variables: &[Variable],
+    moved: &Moved<'_>,
+    center: f64,
+    precision: Precision,
+    seed: u64,
+    value: &mut dyn FnMut() -> Result<f64>,
+) -> Result<f64> {
+    // Long enough to round differently, short enough for the fourth derivative to vanish.
+    let spacing = precision.rounding().sqrt();
+    let lines: Vec<Direction> = variables
+        .iter()
+        .map(|v| Direction::Dense(signs(seed, &format!("audit.noise.{}", v.name), v.start.len(), v.unit)))
+        .collect();
+    let mut row = Vec::with_capacity(N_NOISE);
+    for k in 0..N_NOISE {
+        for (i, line) in lines.iter().enumerate() {
+            moved.displace(i, k as f64 * spacing, line)?;
+        }
+        row.push(value()?);
+    }
+    moved.center()?;
+    for _ in 0..4 {
+        row = row.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    }
+    let square = row.iter().map(|d| d * d).sum::<f64>() / row.len() as f64;
+    Ok((GAMMA * square).sqrt().max(0.5 * precision.rounding() * center.abs()))
+}
+
+/// Random signs times `unit`.
+pub(super) fn signs(seed: u64, stream: &str, len: usize, unit: f64) -> Vec<f64> {
+    random::uniform(seed, stream, len, -1.0, 1.0).into_iter().map(|u| unit.copysign(u)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slope_of(f: impl Fn(f64) -> f64, precision: Precision) -> Slope {
+        slope(f(0.0), precision.rounding() * f(0.0).abs(), precision, f64::abs, |t| Ok(f(t))).unwrap()
+    }
+
+    #[test]
+    fn a_smooth_slope_lies_within_its_bound() {
+        for (f, exact) in [
+            ((|t| (1.0 + t).exp()) as fn(f64) -> f64, 1f64.exp()),
+            (|t| (2.0 + t).sin(), 2f64.cos()),
+            (|t| (1.0 + 3.0 * t).powi(5), 15.0),
+        ] {
+            let found = slope_of(f, Precision::F64);
+            assert!((found.value - exact).abs() <= found.bound(), "{found:?} {exact}");
+            assert!(found.bound() < 1e-5 * exact.abs(), "{found:?}");
+            let single = slope_of(|t| f64::from(f(t) as f32), Precision::F32);
+            assert!((single.value - exact).abs() <= single.bound(), "{single:?} {exact}");
+            assert!(single.bound() < 1e-2 * exact.abs(), "{single:?}");
+        }
+    }
+
+    #[test]
+    fn a_kink_shows_as_a_jump() {
+        let found = slope_of(|t: f64| 1.0 + t.max(0.0), Precision::F64);
+        assert!((found.jump - 1.0).abs() < 1e-6, "{found:?}");
+        // A kink nearby is seen from the steps that do not reach it.
+        let near = slope_of(|t: f64| 1.0 + (t - 3e-5).max(0.0) + t, Precision::F64);
+        assert!((near.value - 1.0).abs() <= near.bound() && near.bound() < 1e-6, "{near:?}");
+    }
+}
