@@ -1,1 +1,3 @@
-fn main() { println!("{}", batchwise_nn::audit::Table::run()); }
+fn main() {
+    println!("{}", batchwise_nn::audit::Table::run());
+}

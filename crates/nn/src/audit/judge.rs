@@ -47,6 +47,7 @@ pub struct Probe {
     /// What differences are measured against: the larger of both slopes and what is negligible beside the others.
     pub scale: f64,
     tolerance: f64,
+    excess: f64,
 }
 
 impl Probe {
@@ -57,7 +58,7 @@ impl Probe {
 
     /// Whether the two differ by more than all errors allow.
     pub fn is_wrong(&self) -> bool {
-        self.tolerance * self.scale + self.error < (self.claimed - self.slope).abs()
+        self.tolerance * self.scale < self.excess
     }
 
     /// Whether an error of 1 % would have been seen.
@@ -251,13 +252,14 @@ impl Judge<'_> {
                 _ => floor,
             };
             let scale = |slope: f64| slope.abs().max(claimed.abs()).max(least);
-            let Slope { value: slope, error, jump } =
-                difference::slope(self.center, self.noise, self.precision, scale, |t| {
+            let center = (self.center, self.noise);
+            let (Slope { value: slope, error, jump }, excess) =
+                difference::slope(center, self.precision, claimed, scale, |t| {
                     self.moved.displace(i, t, &direction)?;
                     value()
                 })?;
             let (scale, tolerance) = (scale(slope), self.precision.tolerance());
-            probes.push(Probe { place, claimed, slope, error: error + jump, jump, scale, tolerance });
+            probes.push(Probe { place, claimed, slope, error: error + jump, jump, scale, tolerance, excess });
         }
         self.moved.center_one(i)?;
         let outcome = if gradient.is_some() {

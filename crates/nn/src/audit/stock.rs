@@ -305,9 +305,7 @@ fn activations() -> Vec<Case> {
     ];
     let mut all: Vec<Case> = UNARY.into_iter().flat_map(|(layer, f)| unary(layer, X, f)).collect();
     all.extend(unary("swiglu", &[3, 8], ops::swiglu));
-    for (case, weight, is_scalar) in
-        [("one weight", [1].as_slice(), true), ("by channel", &[7], false)]
-    {
+    for (case, weight, is_scalar) in [("one weight", [1].as_slice(), true), ("by channel", &[7], false)] {
         all.extend(both(|| {
             Case::op("PReLU", case, [("x", X), ("weight", weight)], move |t| {
                 PReLU::new(t[1].clone(), is_scalar).forward(&t[0])
