@@ -4,7 +4,7 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 7] = ["advise", "memory", "speed", "noise", "train", "data", "devices"];
+const COMMANDS: [&str; 8] = ["advise", "memory", "speed", "noise", "train", "data", "devices", "audit"];
 
 /// A place with the data set `small`.
 fn place() -> Place {

@@ -20,7 +20,7 @@ pub struct Case {
 }
 
 enum Body {
-    Op { inputs: Vec<Input>, f: Box<Function> },
+    Op { inputs: Vec<Input>, f: Box<Function>, reference: Option<Box<Function>> },
     Model(Box<dyn Fn(DType) -> Result<Model>>),
 }
 
@@ -71,7 +71,7 @@ impl Case {
         f: impl Fn(&[Tensor]) -> Result<Tensor> + 'static,
     ) -> Self {
         let inputs = inputs.map(|(name, shape)| Input { name, shape: shape.to_vec(), fill: Fill::Normal });
-        let body = Body::Op { inputs: inputs.into(), f: Box::new(f) };
+        let body = Body::Op { inputs: inputs.into(), f: Box::new(f), reference: None };
         Self { layer, case: case.to_owned(), dtype: DType::F64, strided: false, body }
     }
 
@@ -94,6 +94,15 @@ impl Case {
         Self { strided: true, case: format!("{}, strided", self.case), ..self }
     }
 
+    /// Another way to compute the same, which the value is held against.
+    #[must_use]
+    pub fn reference(mut self, other: impl Fn(&[Tensor]) -> Result<Tensor> + 'static) -> Self {
+        if let Body::Op { reference, .. } = &mut self.body {
+            *reference = Some(Box::new(other));
+        }
+        self
+    }
+
     /// Other values for the input of this name.
     #[must_use]
     pub fn fill(mut self, name: &str, fill: Fill) -> Self {
@@ -107,7 +116,7 @@ impl Case {
     pub fn run(&self) -> Row {
         let outcome = match guard::catch(|| self.audit()) {
             Ok(outcome) => outcome,
-            Err(error) => RowOutcome::Refused(first_line(&error.to_string())),
+            Err(error) => RowOutcome::Refused(self.brief_error(&error.to_string())),
         };
         let symptom = match &outcome {
             RowOutcome::Faulty(faults) => faults.iter().find_map(|(_, outcome)| causes::symptom(outcome)),
@@ -119,17 +128,25 @@ impl Case {
         Row { layer: self.layer, case: self.case.clone(), outcome, cause }
     }
 
+    /// An error without its backtrace and without what the row says anyway.
+    fn brief_error(&self, text: &str) -> String {
+        let line = text.lines().next().unwrap_or_default();
+        let line = line.strip_prefix("audit: ").unwrap_or(line);
+        let backward = format!("the backward pass of {} fails: ", self.layer);
+        line.strip_prefix(&backward).map_or(line.to_owned(), |line| format!("backward: {line}"))
+    }
+
     fn audit(&self) -> Result<RowOutcome> {
         match &self.body {
             Body::Model(make) => {
                 let model = make(self.dtype)?;
                 Ok(conclude(&super::gradients(&model.vars, &model.loss, &Config::default())?))
             }
-            Body::Op { inputs, f } => self.audit_op(inputs, f),
+            Body::Op { inputs, f, reference } => self.audit_op(inputs, f, reference.as_deref()),
         }
     }
 
-    fn audit_op(&self, inputs: &[Input], f: &Function) -> Result<RowOutcome> {
+    fn audit_op(&self, inputs: &[Input], f: &Function, reference: Option<&Function>) -> Result<RowOutcome> {
         let vars = inputs.iter().map(|input| {
             let values = Tensor::from_vec(
                 input.fill.values(input.name, &input.shape),
@@ -149,10 +166,11 @@ impl Case {
             };
             vars.iter().map(view).collect()
         };
-        if self.strided {
+        if self.strided || reference.is_some() {
             let copies: Vec<Tensor> = views()?.iter().map(Tensor::contiguous).collect::<Result<_>>()?;
-            let error = distance(&f(&views()?)?, &f(&copies)?)?;
-            if !(error < 1e-4) {
+            let error = distance(&f(&views()?)?, &reference.unwrap_or(f)(&copies)?)?;
+            // A NaN is no agreement either.
+            if error.is_nan() || VALUE_TOLERANCE < error {
                 return Ok(RowOutcome::WrongValue { error });
             }
         }
@@ -161,6 +179,9 @@ impl Case {
         Ok(conclude(&super::check(self.layer, &vars, &|| weigh(&f(&views()?)?), &config)?))
     }
 }
+
+/// Relative difference of two ways to compute a value, in f32, that is more than rounding.
+const VALUE_TOLERANCE: f64 = 1e-4;
 
 fn swap(tensor: &Tensor) -> Result<Tensor> {
     tensor.transpose(tensor.rank() - 2, tensor.rank() - 1)
@@ -189,11 +210,6 @@ fn conclude(report: &Report) -> RowOutcome {
     RowOutcome::Right { error: error.fold(0.0, f64::max) }
 }
 
-/// An error without its backtrace.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
-}
-
 /// A case and what the audit said of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -217,7 +233,7 @@ pub enum RowOutcome {
     },
     /// The inputs and variables whose gradient is not right, with the outcome of each.
     Faulty(Vec<(String, Outcome)>),
-    /// The output differs between a view and a contiguous copy of it.
+    /// The output differs between views and contiguous copies of them, or from the case's reference.
     WrongValue {
         /// Relative difference.
         error: f64,
@@ -238,7 +254,7 @@ impl fmt::Display for RowOutcome {
         match self {
             Self::Right { error } => write!(f, "right (to {error:.0e})"),
             Self::WrongValue { error } => write!(f, "output wrong by {} %", judge::number(100.0 * error)),
-            Self::Refused(text) => f.write_str(text.strip_prefix("audit: ").unwrap_or(text)),
+            Self::Refused(text) => f.write_str(text),
             Self::Faulty(faults) => {
                 // Inputs that show the same share a line.
                 let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
@@ -287,12 +303,13 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Table {
+    /// What fails in candle, why, and what does not.
+    pub fn stock_text(&self) -> String {
         let is_right = |row: &&Row| row.outcome.is_right();
         let n_right = self.stock.iter().filter(is_right).count();
-        writeln!(f, "candle {CANDLE_VERSION}: {n_right} of {} cases right\n", self.stock.len())?;
         let mut rows = vec![["layer", "case", "gradient", "issue"].map(str::to_owned).to_vec()];
+        let mut causes: Vec<&KnownCause> = Vec::new();
         for row in self.stock.iter().filter(|row| !is_right(row)) {
             let threads = row.cause.map_or("", |cause| cause.threads);
             rows.push(vec![
@@ -301,26 +318,28 @@ impl fmt::Display for Table {
                 row.outcome.to_string(),
                 threads.to_owned(),
             ]);
+            causes.extend(row.cause.filter(|cause| !causes.contains(cause)));
         }
-        writeln!(f, "{}", align(&rows))?;
-        let mut causes: Vec<&KnownCause> = Vec::new();
-        for cause in self.stock.iter().filter_map(|row| row.cause) {
-            if !causes.contains(&cause) {
-                causes.push(cause);
-            }
-        }
-        causes.iter().try_for_each(|cause| writeln!(f, "- {cause}"))?;
-        writeln!(f, "\nRight in all their cases: {}.\n", right_layers(&self.stock).join(", "))?;
+        let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        format!(
+            "candle {CANDLE_VERSION}: {n_right} of {} cases right, the others:\n\n{}\n{}\n\nRight in all cases: {}.\n",
+            self.stock.len(),
+            align(&rows),
+            causes.join("\n"),
+            right_layers(&self.stock).join(", ")
+        )
+    }
+}
 
-        writeln!(f, "batchwise:\n")?;
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\nbatchwise:\n", self.stock_text())?;
         let rows =
             self.ours.iter().map(|row| vec![row.layer.to_owned(), row.case.clone(), row.outcome.to_string()]);
         writeln!(f, "{}", align(&rows.collect::<Vec<_>>()))?;
-        let n_wrong = self.ours.iter().filter(|row| !is_right(row)).count();
-        if n_wrong == 0 {
-            write!(f, "All {} cases of ours are right.", self.ours.len())
-        } else {
-            write!(f, "{n_wrong} of {} cases of ours are NOT right.", self.ours.len())
+        match self.ours.iter().filter(|row| !row.outcome.is_right()).count() {
+            0 => write!(f, "All {} cases of ours are right.", self.ours.len()),
+            n => write!(f, "{n} of {} cases of ours are NOT right.", self.ours.len()),
         }
     }
 }

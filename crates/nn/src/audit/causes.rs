@@ -18,10 +18,8 @@ pub enum Symptom {
     Cut,
     /// The output itself is wrong.
     WrongValue,
-    /// The backward pass ends with an error or a panic.
+    /// The forward or backward pass ends with an error or a panic.
     Refused,
-    /// A gradient is infinite or no number.
-    NotFinite,
 }
 
 /// A defect of candle.
@@ -42,13 +40,14 @@ pub struct KnownCause {
 impl fmt::Display for KnownCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let threads = if self.threads.is_empty() { "no issue found" } else { self.threads };
-        write!(f, "{}: {} ({threads}). Instead: {}", self.layers.join(", "), self.cause, self.instead)
+        writeln!(f, "- {}: {}", self.layers.join(", "), self.cause)?;
+        write!(f, "  ({threads}) instead: {}", self.instead)
     }
 }
 
 /// The defects of candle [`CANDLE_VERSION`] that touch gradients, as [`stock`](super::stock) shows them.
 pub fn known_causes() -> &'static [KnownCause] {
-    &CAUSES
+    CAUSES
 }
 
 /// The cause that a layer is known to show this symptom by.
@@ -58,20 +57,15 @@ pub(super) fn of(layer: &str, symptom: Symptom) -> Option<&'static KnownCause> {
 
 /// The causes that may explain the faults of a report: those of the layer it names, else of all layers.
 pub(super) fn diagnose(report: &Report) -> Vec<&'static KnownCause> {
-    let is_layer = CAUSES.iter().any(|cause| cause.layers.contains(&report.subject.as_str()));
-    let shows =
-        |cause: &KnownCause| report.faults().any(|check| explains(cause, &check.outcome, check.shape.len()));
-    CAUSES
-        .iter()
-        .filter(|cause| !is_layer || cause.layers.contains(&report.subject.as_str()))
-        .filter(|cause| {
-            if is_layer {
-                report.faults().any(|check| symptom(&check.outcome) == Some(cause.symptom))
-            } else {
-                shows(cause)
-            }
+    let names = |cause: &KnownCause| cause.layers.contains(&report.subject.as_str());
+    let is_known = CAUSES.iter().any(names);
+    let explains = |cause: &KnownCause| {
+        report.faults().any(|check| {
+            symptom(&check.outcome) == Some(cause.symptom)
+                && (is_known || explains(cause, &check.outcome, check.shape.len()))
         })
-        .collect()
+    };
+    CAUSES.iter().filter(|cause| !is_known || names(cause)).filter(|cause| explains(cause)).collect()
 }
 
 pub(super) fn symptom(outcome: &Outcome) -> Option<Symptom> {
@@ -79,21 +73,20 @@ pub(super) fn symptom(outcome: &Outcome) -> Option<Symptom> {
         Outcome::Scaled { .. } => Some(Symptom::Scaled),
         Outcome::Wrong { .. } => Some(Symptom::Wrong),
         Outcome::Cut { .. } => Some(Symptom::Cut),
-        Outcome::NotFinite => Some(Symptom::NotFinite),
         _ => None,
     }
 }
 
+/// Whether an outcome that shows the symptom of a cause fits it in detail, too.
 fn explains(cause: &KnownCause, outcome: &Outcome, rank: usize) -> bool {
-    let fits = match outcome {
+    match outcome {
         Outcome::Scaled { factor } => is_share_of_windows(*factor),
-        // Its gradient is wrong in the kernel alone, which has three dimensions.
-        Outcome::Wrong { .. } => !cause.layers.contains(&"conv1d") || rank == 3,
-        // Whatever has a backward pass of its own is none of candle's layers.
+        // Only the kernel of a conv1d has three dimensions.
+        Outcome::Wrong { .. } => cause.layers.contains(&"conv1d") == (rank == 3),
+        // What has a backward pass that gives nothing is none of candle's layers.
         Outcome::Cut { in_graph } => !in_graph,
         _ => true,
-    };
-    fits && symptom(outcome) == Some(cause.symptom)
+    }
 }
 
 /// Whether a factor is 1/k² for a window of k×k, or for several pools in a row: of k₁k₂….
@@ -102,27 +95,32 @@ fn is_share_of_windows(factor: f64) -> bool {
     1.5 < k && (k - k.round()).abs() < 1e-2
 }
 
-const CAUSES: [KnownCause; 17] = [
+static CAUSES: &[KnownCause] = &[
     KnownCause {
         layers: &["max_pool2d"],
         symptom: Symptom::Scaled,
-        cause: "the backward pass multiplies by the average of the window's mask, 1/k² for a k×k window",
+        cause: "the backward pass multiplies by the mean of the window's mask, 1/k² for a k×k window",
         threads: "",
         instead: "batchwise_nn::ops::max_pool2d",
     },
     KnownCause {
         layers: &["max_pool2d", "avg_pool2d"],
         symptom: Symptom::Wrong,
-        cause: "where the window does not divide the image, the backward pass stretches the gradient over the \
-                rest too and misplaces it; a tie in a window of a max-pool scales it once more",
+        cause: "where the window does not divide the image, the backward pass stretches the gradient over the rest too and misplaces it",
         threads: "",
-        instead: "batchwise_nn::ops::max_pool2d; crop the image before avg_pool2d",
+        instead: "batchwise_nn::ops::max_pool2d; for the average, narrow the image to whole windows first",
+    },
+    KnownCause {
+        layers: &["max_pool2d", "avg_pool2d"],
+        symptom: Symptom::Refused,
+        cause: "there is no backward pass where the stride is not the window",
+        threads: "",
+        instead: "windows that do not overlap",
     },
     KnownCause {
         layers: &["conv1d"],
         symptom: Symptom::Wrong,
-        cause: "a kernel that is not contiguous is read as if it were; the gradient of the weight convolves with \
-                one, so it is wrong for more than one example or channel",
+        cause: "the gradient of the weight convolves with a kernel that is not contiguous, which is read as if it were; that of the input goes through conv_transpose1d",
         threads: "PR #3836, PR #3853",
         instead: "candle's conv2d on (n, channels, 1, length)",
     },
@@ -132,6 +130,41 @@ const CAUSES: [KnownCause; 17] = [
         cause: "a kernel that is not contiguous is read as if it were: the output itself is wrong",
         threads: "PR #3836, PR #3853",
         instead: "candle's conv2d on (n, channels, 1, length)",
+    },
+    KnownCause {
+        layers: &["conv1d", "conv2d"],
+        symptom: Symptom::Refused,
+        cause: "the backward pass fails where the stride leaves different rests of rows and columns",
+        threads: "",
+        instead: "batchwise_nn::ops::conv2d",
+    },
+    KnownCause {
+        layers: &["Linear", "matmul", "conv_transpose1d"],
+        symptom: Symptom::WrongValue,
+        cause: "on the CPU, a product whose right side is the same for all of a batch reads a left side that is transposed as if it were not: the output itself is wrong",
+        threads: "PR #3758",
+        instead: "contiguous() on the left side; batchwise_nn::ops::linear",
+    },
+    KnownCause {
+        layers: &["conv_transpose1d", "upsample_bilinear2d"],
+        symptom: Symptom::Refused,
+        cause: "there is no backward pass",
+        threads: "",
+        instead: "conv_transpose2d on (n, channels, 1, length)",
+    },
+    KnownCause {
+        layers: &["upsample_nearest1d", "upsample_nearest2d"],
+        symptom: Symptom::Wrong,
+        cause: "the backward pass overwrites what other uses of the same tensor gave (a skip connection)",
+        threads: "PR #3507",
+        instead: "unsqueeze, broadcast_as and reshape",
+    },
+    KnownCause {
+        layers: &["upsample_nearest1d", "upsample_nearest2d"],
+        symptom: Symptom::Refused,
+        cause: "there is no backward pass for factors that are not whole or not the same for rows and columns",
+        threads: "",
+        instead: "unsqueeze, broadcast_as and reshape for whole factors",
     },
     KnownCause {
         layers: &["LayerNorm", "ops::layer_norm"],
@@ -164,16 +197,16 @@ const CAUSES: [KnownCause; 17] = [
     KnownCause {
         layers: &["sdpa"],
         symptom: Symptom::Cut,
-        cause: "the fused attention (Metal) has no backward pass",
+        cause: "the fused attention (on Metal only) has no backward pass",
         threads: "PR #3613",
-        instead: "matmul, candle_nn::ops::softmax, matmul",
+        instead: "matmul, candle_nn::ops::softmax and matmul",
     },
     KnownCause {
         layers: &["scatter"],
         symptom: Symptom::Wrong,
         cause: "the backward pass gives the overwritten elements a gradient",
         threads: "",
-        instead: "multiply by a constant mask that is 0 where it is overwritten, then scatter into zeros and add",
+        instead: "scatter into zeros, and add the rest times a constant mask",
     },
     KnownCause {
         layers: &["scatter_add"],
@@ -183,11 +216,11 @@ const CAUSES: [KnownCause; 17] = [
         instead: "index_add, or a product with a one-hot matrix",
     },
     KnownCause {
-        layers: &["upsample_nearest1d", "upsample_nearest2d"],
-        symptom: Symptom::Wrong,
-        cause: "the backward pass overwrites what other uses of the same tensor gave (a skip connection)",
-        threads: "PR #3507",
-        instead: "unsqueeze, broadcast_as and reshape",
+        layers: &["scatter_add"],
+        symptom: Symptom::Refused,
+        cause: "the backward pass fails where the source is smaller than the target",
+        threads: "",
+        instead: "index_add, or a product with a one-hot matrix",
     },
     KnownCause {
         layers: &["max", "min"],
@@ -197,29 +230,8 @@ const CAUSES: [KnownCause; 17] = [
         instead: "argmax_keepdim of the detached tensor, and gather",
     },
     KnownCause {
-        layers: &["Embedding", "index_select", "gather", "scatter_add"],
-        symptom: Symptom::Refused,
-        cause: "the backward pass refuses a gradient that is not contiguous, or an index smaller than its target",
-        threads: "#3994",
-        instead: "keep what follows contiguous: the product with a one-hot matrix gives a contiguous gradient",
-    },
-    KnownCause {
-        layers: &["max_pool2d", "avg_pool2d"],
-        symptom: Symptom::Refused,
-        cause: "there is no backward pass for a stride other than the window",
-        threads: "",
-        instead: "windows that do not overlap",
-    },
-    KnownCause {
-        layers: &["conv1d", "conv2d"],
-        symptom: Symptom::Refused,
-        cause: "the backward pass fails where the stride leaves different rests of rows and columns",
-        threads: "",
-        instead: "batchwise_nn::ops::conv2d",
-    },
-    KnownCause {
         layers: &["binary_cross_entropy_with_logit"],
-        symptom: Symptom::NotFinite,
+        symptom: Symptom::Refused,
         cause: "the logarithm of a rounded sigmoid is infinite",
         threads: "#2561, PR #2562",
         instead: "max(x, 0) − x·y + log(1 + exp(−|x|))",

@@ -49,7 +49,9 @@ impl Precision {
     fn steps(self) -> (&'static [f64], f64) {
         match self {
             Self::F64 => (&[1e-3, 1e-4, 1e-5, 1e-6, 1e-7], 10.0),
-            Self::F32 => (&[0.2, 0.1, 0.05, 0.025, 0.0125, 6.25e-3, 3.125e-3, 1.5625e-3], 2.0),
+            Self::F32 => {
+                (&[0.2, 0.1, 0.05, 0.025, 0.0125, 6.25e-3, 3.125e-3, 1.5625e-3, 7.8125e-4, 3.90625e-4], 2.0)
+            }
         }
     }
 }
@@ -76,7 +78,7 @@ pub(super) const DECISIVE: f64 = 0.01;
 /// The slope at t = 0 of `at`, whose value there is `center` and whose values scatter by `noise`, and by how much the
 /// claimed slope misses it: the least excess of their difference over its bound among the steps that tell.
 ///
-/// The steps shrink until the error is a tenth of the tolerance of `scale(slope)` and the claim holds. A claim that
+/// The steps shrink until the error is below the tolerance of `scale(slope)` and the claim holds. A claim that
 /// does not hold is tried on all steps: in a loss with many kinks one pair of differences may agree by accident.
 pub(super) fn slope(
     (center, noise): (f64, f64),
@@ -104,7 +106,7 @@ pub(super) fn slope(
             found.push(slope);
             former_change = change;
             let tolerance = precision.tolerance() * scale(slope.value);
-            if slope.bound() <= 0.1 * tolerance && (claimed - slope.value).abs() <= tolerance {
+            if slope.bound() <= tolerance && (claimed - slope.value).abs() <= tolerance {
                 return Ok((slope, 0.0));
             }
         }

@@ -367,9 +367,10 @@ fn factor(probes: &[Probe]) -> Option<f64> {
     let factor = telling.iter().map(|p| weight(p) * p.claimed / p.slope).sum::<f64>() / total;
     // A gradient of 0 has no direction to be right in.
     let is_factor = 2 <= telling.len() && factor.is_finite() && 1e-9 < factor.abs();
+    // Close to 1 the slack must be small: an error in one element is no factor.
+    let slack = (0.25 * (factor - 1.0).abs()).min(0.02);
     let fits = |p: &Probe| {
-        (p.claimed - factor * p.slope).abs()
-            <= factor.abs().max(1e-3) * (p.error + 2.0 * p.tolerance * p.scale)
+        (p.claimed - factor * p.slope).abs() <= factor.abs() * (p.error + (slack + p.tolerance) * p.scale)
     };
     (is_factor && probes.iter().all(fits)).then_some(factor)
 }

@@ -78,16 +78,15 @@ impl Report {
     }
 
     /// Where the gradient goes wrong on its way from the loss: the last variable before the first fault whose
-    /// gradient is right, and the first fault. The operation to blame lies between the two in a model that is a
-    /// chain. None where nothing is wrong, or nothing is right before it.
-    pub fn boundary(&self) -> Option<(&Check, &Check)> {
+    /// gradient is right, and the first fault, or none where the gradient just ends there. The operation to blame
+    /// lies between the two in a model that is a chain. None where nothing is wrong, or nothing is right before it.
+    pub fn boundary(&self) -> Option<(&Check, Option<&Check>)> {
         let mut reached: Vec<&Check> = self.checks.iter().filter(|check| check.order.is_some()).collect();
         reached.sort_by_key(|check| check.order);
-        let cut = self.checks.iter().find(|check| matches!(check.outcome, Outcome::Cut { in_graph: false }));
         match reached.iter().position(|check| check.outcome.is_fault()) {
             Some(0) => None,
-            Some(first) => Some((reached[first - 1], reached[first])),
-            None => Some((reached.last()?, cut?)),
+            Some(first) => Some((reached[first - 1], Some(reached[first]))),
+            None => self.faults().next().and(reached.last()).map(|last| (*last, None)),
         }
     }
 
@@ -120,18 +119,24 @@ impl fmt::Display for Report {
             0 => writeln!(f, ".")?,
             rest => writeln!(f, ", {rest} open.")?,
         }
-        if let Some((right, wrong)) = self.boundary() {
-            writeln!(
+        match self.boundary() {
+            Some((right, Some(wrong))) => writeln!(
                 f,
                 "From the loss down, the gradient is right to `{}` and at fault from `{}`: look at what lies between.",
                 right.name, wrong.name
-            )?;
+            )?,
+            Some((right, None)) => writeln!(
+                f,
+                "From the loss down, the gradient ends at `{}`: look at what computes the input of its layer.",
+                right.name
+            )?,
+            None => {}
         }
         let causes = self.causes();
         if !causes.is_empty() {
-            writeln!(f, "Known to show like this in candle {}:", causes::CANDLE_VERSION)?;
+            writeln!(f, "\nKnown to show like this in candle {}:", causes::CANDLE_VERSION)?;
         }
-        causes.iter().try_for_each(|cause| writeln!(f, "- {cause}"))
+        causes.iter().try_for_each(|cause| writeln!(f, "{cause}"))
     }
 }
 
