@@ -10,8 +10,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Conv2dConfig, Module};
 
 fn main() -> Result<()> {
-    let x = Tensor::from_vec(random::normal(1, "x", 8 * 64, 0.0, 1.0), (8, 1, 8, 8), &Device::Cpu)?;
-    let (x, y) = (x.to_dtype(DType::F32)?, Tensor::new(&[0u32, 1, 2, 3, 0, 1, 2, 3], &Device::Cpu)?);
+    let x = Tensor::from_vec(random::normal(1, "x", 32 * 64, 0.0, 1.0), (32, 1, 8, 8), &Device::Cpu)?;
+    let (x, y) = (x.to_dtype(DType::F32)?, Tensor::from_iter((0..32).map(|i| i % 4u32), &Device::Cpu)?);
 
     // A candle model. Any `VarBuilder` does; this one starts from a seed. The head is a layer of ours.
     let parameters = Parameters::new();
@@ -44,12 +44,12 @@ fn main() -> Result<()> {
 
     // Now it can be trained.
     let mut sgd = Sgd::new(SgdConfig { momentum: 0.9, weight_decay: 0.0 }, &parameters)?;
-    for step in 0..=20 {
+    for step in 0..=40 {
         let loss = loss(&pool, &slow_norm)?;
         let mut gradients = Gradients::new();
         gradients.backward(&parameters, &loss, Tap::Off)?;
         sgd.step(&parameters, &gradients, 0.05)?;
-        if step % 10 == 0 {
+        if step % 20 == 0 {
             println!("step {step:>2}: loss {:.4}", loss.to_scalar::<f32>()?);
         }
     }

@@ -1,6 +1,6 @@
 //! The comparison of a gradient with slopes, and what is concluded.
 
-use super::difference::{self, DECISIVE, Precision, Slope};
+use super::difference::{self, Precision, Slope};
 use super::variable::{Direction, Moved, Variable, host};
 use super::{Config, guard};
 use crate::audit::report::Check;
@@ -42,11 +42,12 @@ pub struct Probe {
     pub slope: f64,
     /// Bound on the error of `slope`.
     pub error: f64,
-    /// Jump of the slope at this place, 0 where the loss is smooth; part of `error`.
-    pub jump: f64,
+    /// The part of `error` that comes from kinks or curvature at this place.
+    pub kinks: f64,
     /// What differences are measured against: the larger of both slopes and what is negligible beside the others.
     pub scale: f64,
     tolerance: f64,
+    decisive: f64,
     excess: f64,
 }
 
@@ -61,9 +62,9 @@ impl Probe {
         self.tolerance * self.scale < self.excess
     }
 
-    /// Whether an error of 1 % would have been seen.
+    /// Whether an error of 1 % (5 % in f32) would have been seen.
     pub fn is_decided(&self) -> bool {
-        self.error <= DECISIVE * self.scale
+        self.error <= self.decisive * self.scale
     }
 }
 
@@ -253,18 +254,19 @@ impl Judge<'_> {
             };
             let scale = |slope: f64| slope.abs().max(claimed.abs()).max(least);
             let center = (self.center, self.noise);
-            let (Slope { value: slope, error, jump }, excess) =
+            let (Slope { value: slope, bound: error, kinks }, excess) =
                 difference::slope(center, self.precision, claimed, scale, |t| {
                     self.moved.displace(i, t, &direction)?;
                     value()
                 })?;
             let (scale, tolerance) = (scale(slope), self.precision.tolerance());
-            probes.push(Probe { place, claimed, slope, error: error + jump, jump, scale, tolerance, excess });
+            let decisive = self.precision.decisive();
+            probes.push(Probe { place, claimed, slope, error, kinks, scale, tolerance, decisive, excess });
         }
         self.moved.center_one(i)?;
         let outcome = if gradient.is_some() {
             conclude(&probes)
-        } else if probes.iter().any(|p| p.error + p.tolerance * p.scale < p.slope.abs()) {
+        } else if probes.iter().any(Probe::is_wrong) {
             Outcome::Cut { in_graph }
         } else {
             Outcome::Unused
@@ -349,7 +351,7 @@ fn conclude(probes: &[Probe]) -> Outcome {
     let undecided: Vec<&Probe> = needed.into_iter().flatten().filter(|p| !p.is_decided()).collect();
     match undecided.first() {
         Some(probe) => Outcome::NotDecided {
-            kink: 0.5 * probe.error < probe.jump,
+            kink: 0.5 * probe.error < probe.kinks,
             error: if probe.scale == 0.0 { f64::INFINITY } else { probe.error / probe.scale },
         },
         None => Outcome::Right {
@@ -362,7 +364,7 @@ fn conclude(probes: &[Probe]) -> Outcome {
 fn factor(probes: &[Probe]) -> Option<f64> {
     let telling: Vec<&Probe> =
         probes.iter().filter(|p| p.is_decided() && p.error < 0.1 * p.slope.abs()).collect();
-    let weight = |p: &Probe| (p.slope / p.scale).powi(2);
+    let weight = |p: &Probe| (p.slope / p.error.max(f64::MIN_POSITIVE.sqrt())).powi(2);
     let total: f64 = telling.iter().map(|p| weight(p)).sum();
     let factor = telling.iter().map(|p| weight(p) * p.claimed / p.slope).sum::<f64>() / total;
     // A gradient of 0 has no direction to be right in.

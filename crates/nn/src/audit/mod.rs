@@ -7,19 +7,22 @@
 //!
 //! # Method
 //!
-//! Along a direction d of one variable, the slope of the loss is estimated by central differences at two steps,
-//! h₁ and h₂ < h₁, and extrapolated (Richardson). Its error is bounded by the sum of
+//! Along a direction d of one variable, the slope of the loss is estimated by central differences D(h) at steps h
+//! that shrink, extrapolated from each two (Richardson). The error of a step is bounded by the sum of
 //!
-//! - |D(h₁) − D(h₂)|, which is at least the truncation that is left in D(h₂);
-//! - 6 σ/h₂, where σ is the measured noise of the loss: the scatter of nine values along a line too short for the
-//!   loss to curve (fourth differences; Moré & Wild 2011, *Estimating computational noise*, section 3);
-//! - the jump between the left and the right slope, extrapolated to h = 0: it is nonzero where the loss has a kink
-//!   (a ReLU at exactly 0, a tie in a maximum), and there each value between the two slopes is a subgradient.
+//! - |D(h) − D(h')| against the step h' before: at least the truncation that is left;
+//! - |L(h) − 2L(0) + L(−h)|/h, the right slope less the left one: where the loss has kinks (a ReLU, a maximum) within
+//!   the step, this and the error are sums of the same terms up to random signs, so that it is a sample of twice the
+//!   error; at a kink at exactly 0 each value between the two slopes is a subgradient, and this covers them;
+//! - 6 σ/h, where σ is the measured noise of the loss: the scatter of nine values along a line too short for the
+//!   loss to curve (fourth differences; Moré & Wild 2011, *Estimating computational noise*, section 3).
 //!
-//! The steps shrink until the bound is small against the slope; the pair with the smallest bound counts. A gradient
-//! is wrong only when it differs from the slope by more than this bound and a relative tolerance of 10⁻⁵ in f64
-//! (candle's GELU rounds its constants to six digits) or 2·10⁻³ in f32 (a gradient that is a sum of 10⁴ rounded
-//! terms is no better). Where the bound exceeds 1 % of the slope, the answer is *not decided*.
+//! The first two are the largest of the last steps (each brought to the last by √h, as the number of kinks in a step
+//! grows with h), times 1.5. A gradient that agrees with a slope that looks smooth is taken at once; one that does
+//! not is wrong only where it differs from the slope of *every* precise step by more than the bound and a relative
+//! tolerance of 10⁻⁵ in f64 (candle's GELU rounds its constants to six digits) or 2·10⁻³ in f32 (a gradient that is a
+//! sum of 10⁴ rounded terms is no better). Where the bound exceeds 1 % of the slope (5 % in f32), the answer is *not
+//! decided*.
 //!
 //! The directions are: the gradient itself, which shows an error of scale best; the gradient on a random half of
 //! the elements; random signs, which see every element at once, also one whose gradient is falsely 0; and single

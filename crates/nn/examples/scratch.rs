@@ -1,0 +1,1 @@
+fn main() { print!("{}", batchwise_nn::audit::Table::run()); }
