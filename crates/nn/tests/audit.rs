@@ -280,7 +280,7 @@ fn a_kink_is_never_wrong() {
             ops::linear(&t[0].unsqueeze(1)?, &one, &zero, Activation::Relu)
         };
         for f in [&|t: &[Tensor]| t[0].relu() as _, &ours as &dyn Fn(&[Tensor]) -> Result<Tensor>] {
-            let report = audit::layer("relu", &[x.clone()], &[], f, &config).unwrap();
+            let report = audit::layer("relu", std::slice::from_ref(&x), &[], f, &config).unwrap();
             let outcome = outcome(&report, "input 0");
             assert!(
                 matches!(outcome, Outcome::NotDecided { kink: true, .. } | Outcome::Right { .. }),

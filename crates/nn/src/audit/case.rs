@@ -133,7 +133,11 @@ impl Case {
         let line = text.lines().next().unwrap_or_default();
         let line = line.strip_prefix("audit: ").unwrap_or(line);
         let backward = format!("the backward pass of {} fails: ", self.layer);
-        line.strip_prefix(&backward).map_or(line.to_owned(), |line| format!("backward: {line}"))
+        match line.strip_prefix(&backward) {
+            Some(error) if error.starts_with("backward") => error.to_owned(),
+            Some(error) => format!("backward: {error}"),
+            None => line.to_owned(),
+        }
     }
 
     fn audit(&self) -> Result<RowOutcome> {

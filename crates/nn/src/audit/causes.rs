@@ -146,11 +146,18 @@ static CAUSES: &[KnownCause] = &[
         instead: "contiguous() on the left side; batchwise_nn::ops::linear",
     },
     KnownCause {
-        layers: &["conv_transpose1d", "upsample_bilinear2d"],
+        layers: &["conv_transpose1d"],
         symptom: Symptom::Refused,
         cause: "there is no backward pass",
         threads: "",
         instead: "conv_transpose2d on (n, channels, 1, length)",
+    },
+    KnownCause {
+        layers: &["upsample_bilinear2d"],
+        symptom: Symptom::Refused,
+        cause: "there is no backward pass",
+        threads: "",
+        instead: "two products with constant matrices of weights",
     },
     KnownCause {
         layers: &["upsample_nearest1d", "upsample_nearest2d"],
@@ -198,7 +205,7 @@ static CAUSES: &[KnownCause] = &[
         layers: &["sdpa"],
         symptom: Symptom::Cut,
         cause: "the fused attention (on Metal only) has no backward pass",
-        threads: "PR #3613",
+        threads: "",
         instead: "matmul, candle_nn::ops::softmax and matmul",
     },
     KnownCause {

@@ -73,7 +73,7 @@ impl Probe {
 pub enum Outcome {
     /// The gradient is right.
     Right {
-        /// Largest relative difference over the decided probes.
+        /// Largest relative difference along the directions that are decided.
         error: f64,
     },
     /// The gradient is the right one times a factor.
@@ -354,9 +354,11 @@ fn conclude(probes: &[Probe]) -> Outcome {
             kink: 0.5 * probe.error < probe.kinks,
             error: if probe.scale == 0.0 { f64::INFINITY } else { probe.error / probe.scale },
         },
-        None => Outcome::Right {
-            error: probes.iter().filter(|p| p.is_decided()).map(Probe::relative_error).fold(0.0, f64::max),
-        },
+        None => {
+            let directions =
+                probes.iter().filter(|p| !matches!(p.place, Where::Element(_)) && p.is_decided());
+            Outcome::Right { error: directions.map(Probe::relative_error).fold(0.0, f64::max) }
+        }
     }
 }
 

@@ -19,14 +19,16 @@
 //!
 //! The first two are the largest of the last steps (each brought to the last by √h, as the number of kinks in a step
 //! grows with h), times 1.5. A gradient that agrees with a slope that looks smooth is taken at once; one that does
-//! not is wrong only where it differs from the slope of *every* precise step by more than the bound and a relative
+//! not is wrong only where it differs from the slope of *every* precise step by more than the bound (twice the bound
+//! in f32, where kinks lie too close for it to be more than an estimate) and a relative
 //! tolerance of 10⁻⁵ in f64 (candle's GELU rounds its constants to six digits) or 2·10⁻³ in f32 (a gradient that is a
 //! sum of 10⁴ rounded terms is no better). Where the bound exceeds 1 % of the slope (5 % in f32), the answer is *not
 //! decided*.
 //!
 //! The directions are: the gradient itself, which shows an error of scale best; the gradient on a random half of
 //! the elements; random signs, which see every element at once, also one whose gradient is falsely 0; and single
-//! elements, where the gradient is largest and at random. A large model costs about 50 evaluations per variable.
+//! elements, where the gradient is largest and at random. In f64 a variable takes about 50 evaluations of the
+//! loss, in f32 about 130, whatever its size.
 
 mod case;
 mod causes;

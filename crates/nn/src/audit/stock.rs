@@ -28,22 +28,21 @@ pub fn stock() -> Vec<Case> {
     .collect()
 }
 
+type Unary = fn(&Tensor) -> Result<Tensor>;
+type Binary = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
 /// A case, and the same on views.
 fn both(make: impl Fn() -> Case) -> [Case; 2] {
     [make(), make().strided()]
 }
 
 /// A case of one input.
-fn unary(layer: &'static str, shape: &'static [usize], f: fn(&Tensor) -> Result<Tensor>) -> [Case; 2] {
+fn unary(layer: &'static str, shape: &'static [usize], f: Unary) -> [Case; 2] {
     both(|| Case::op(layer, &by(shape), [("x", shape)], move |t| f(&t[0])))
 }
 
 /// A case of two inputs.
-fn binary(
-    layer: &'static str,
-    (a, b): (&'static [usize], &'static [usize]),
-    f: fn(&Tensor, &Tensor) -> Result<Tensor>,
-) -> [Case; 2] {
+fn binary(layer: &'static str, (a, b): (&'static [usize], &'static [usize]), f: Binary) -> [Case; 2] {
     both(|| {
         Case::op(layer, &format!("{} and {}", by(a), by(b)), [("a", a), ("b", b)], move |t| f(&t[0], &t[1]))
             .fill("b", Fill::Positive)
@@ -184,7 +183,7 @@ fn pools() -> Vec<Case> {
     all.push(Case::op("upsample_nearest2d", "3×4 to 6×4", [("x", x)], |t| t[0].upsample_nearest2d(6, 4)));
     all.extend(unary("upsample_nearest1d", &[2, 2, 3], |x| x.upsample_nearest1d(6)));
     all.push(Case::op("upsample_nearest1d", "used twice", [("x", &[2, 2, 3])], |t| {
-        Tensor::cat(&[&t[0].sqr()?, &t[0].upsample_nearest1d(6)?], 2)
+        Tensor::cat(&[&t[0].upsample_nearest1d(6)?, &t[0].sqr()?], 2)
     }));
     all.push(Case::op("upsample_bilinear2d", "3×4 to 6×8", [("x", x)], |t| {
         t[0].upsample_bilinear2d(6, 8, false)
@@ -282,7 +281,7 @@ fn losses() -> Vec<Case> {
 
 fn activations() -> Vec<Case> {
     const X: &[usize] = &[3, 7];
-    const UNARY: [(&str, fn(&Tensor) -> Result<Tensor>); 17] = [
+    const UNARY: [(&str, Unary); 17] = [
         ("relu", |x| x.relu()),
         ("gelu", |x| x.gelu()),
         ("gelu_erf", |x| x.gelu_erf()),
@@ -403,7 +402,7 @@ fn arithmetic() -> Vec<Case> {
     type Pair = (&'static [usize], &'static [usize]);
     const SAME: Pair = (&[3, 4], &[3, 4]);
     const ROW: Pair = (&[3, 4], &[4]);
-    const BINARY: [(&str, Pair, fn(&Tensor, &Tensor) -> Result<Tensor>); 18] = [
+    const BINARY: [(&str, Pair, Binary); 18] = [
         ("matmul", (&[3, 4], &[4, 2]), |a, b| a.matmul(b)),
         ("matmul", (&[2, 3, 4], &[2, 4, 2]), |a, b| a.matmul(b)),
         ("matmul", (&[1, 1], &[1, 1]), |a, b| a.matmul(b)),
@@ -423,9 +422,8 @@ fn arithmetic() -> Vec<Case> {
         ("pow", SAME, |a, b| a.abs()?.pow(b)),
         ("dot", (&[5], &[5]), |a, b| a.dot(b)),
     ];
-    type Unary = (&'static str, fn(&Tensor) -> Result<Tensor>);
     const X: &[usize] = &[3, 4];
-    const UNARY: [Unary; 19] = [
+    const UNARY: [(&str, Unary); 19] = [
         ("sum", |x| x.sum(0)),
         ("sum", |x| x.sum_keepdim(1)),
         ("sum_all", |x| x.sum_all()),
@@ -449,9 +447,8 @@ fn arithmetic() -> Vec<Case> {
     let mut all: Vec<Case> =
         BINARY.into_iter().flat_map(|(layer, shapes, f)| binary(layer, shapes, f)).collect();
     all.extend(UNARY.into_iter().flat_map(|(layer, f)| unary(layer, X, f)));
-    let tie = |layer, f: fn(&Tensor) -> Result<Tensor>| {
-        Case::op(layer, "with ties", [("x", X)], move |t| f(&t[0])).fill("x", Fill::Ties)
-    };
+    let tie =
+        |layer, f: Unary| Case::op(layer, "with ties", [("x", X)], move |t| f(&t[0])).fill("x", Fill::Ties);
     all.push(tie("max", |x| x.max(1)));
     all.push(tie("min", |x| x.min(1)));
     all

@@ -63,7 +63,7 @@ fn case(row: &Row) -> Case {
         is_right: row.outcome.is_right(),
         outcome: row.outcome.to_string(),
         faults,
-        issues: row.cause.map(|cause| cause.threads),
+        issues: row.cause.map(|cause| cause.threads).filter(|threads| !threads.is_empty()),
         cause: row.cause.map(|cause| cause.cause),
         instead: row.cause.map(|cause| cause.instead),
     }

@@ -1,1 +1,0 @@
-fn main() { print!("{}", batchwise_nn::audit::Table::run()); }
