@@ -295,7 +295,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Runs all cases of [`stock`](super::stock) and [`ours`](super::ours).
+    /// Runs all cases of [`stock`](super::stock()) and [`ours`](super::ours()).
     pub fn run() -> Self {
         let run = |cases: Vec<Case>| cases.iter().map(Case::run).collect();
         Self { stock: run(super::stock()), ours: run(super::ours()) }

@@ -4,7 +4,7 @@ use super::judge::Outcome;
 use super::report::Report;
 use std::fmt;
 
-/// The candle version whose defects [`known_causes`] lists and whose layers [`stock`](super::stock) runs.
+/// The candle version whose defects [`known_causes`] lists and whose layers [`stock`](super::stock()) runs.
 pub const CANDLE_VERSION: &str = "0.11.1";
 
 /// How a defect shows.
@@ -25,7 +25,7 @@ pub enum Symptom {
 /// A defect of candle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownCause {
-    /// The layers and operations that have it, as the cases of [`stock`](super::stock) name them.
+    /// The layers and operations that have it, as the cases of [`stock`](super::stock()) name them.
     pub layers: &'static [&'static str],
     /// How it shows.
     pub symptom: Symptom,
@@ -45,7 +45,7 @@ impl fmt::Display for KnownCause {
     }
 }
 
-/// The defects of candle [`CANDLE_VERSION`] that touch gradients, as [`stock`](super::stock) shows them.
+/// The defects of candle [`CANDLE_VERSION`] that touch gradients, as [`stock`](super::stock()) shows them.
 pub fn known_causes() -> &'static [KnownCause] {
     CAUSES
 }

@@ -242,6 +242,26 @@ mod tests {
     }
 
     #[test]
+    fn half_of_a_jump_is_not_taken_for_a_slope() {
+        let claim =
+            |claimed| slope((0.0, 0.0), Precision::F64, claimed, f64::abs, |t| Ok(t.max(0.0))).unwrap();
+        for claimed in [0.0, 0.5, 1.0] {
+            let (found, excess) = claim(claimed);
+            assert!(0.5 <= found.bound && excess <= 0.0, "{claimed}: {found:?} {excess}");
+        }
+        assert!(0.0 < claim(4.0).1);
+    }
+
+    #[test]
+    fn what_rounding_hides_is_within_the_bound() {
+        let (slope_of_it, noise) = (1e-9, 5e-7);
+        let coarse = |t: f64| Ok(((1.0 + slope_of_it * t) * 1e6).round() / 1e6);
+        let (found, excess) = slope((1.0, noise), Precision::F64, slope_of_it, f64::abs, coarse).unwrap();
+        assert_eq!(found.value, 0.0);
+        assert!(slope_of_it < found.bound && excess < 0.0, "{found:?} {excess}");
+    }
+
+    #[test]
     fn a_kink_shows_as_a_jump() {
         let found = slope_of(|t: f64| 1.0 + t.max(0.0), Precision::F64);
         assert!((found.kinks - SAFETY).abs() < 1e-6, "{found:?}");
