@@ -4,7 +4,7 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 7] = ["advise", "memory", "speed", "noise", "train", "data", "devices"];
+const COMMANDS: [&str; 8] = ["advise", "memory", "speed", "noise", "train", "data", "devices", "audit"];
 
 /// A place with the data set `small`.
 fn place() -> Place {
@@ -49,6 +49,19 @@ fn devices_lists_the_cpu() {
 }
 
 #[test]
+fn audit_shows_both_tables() {
+    let place = Place::new();
+    let ran = place.run(&["audit"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "candle's failures change no status");
+    assert!(ran.stdout.contains("x: scaled by 0.25"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("cases of ours are right."), "{}", ran.stdout);
+    let audit = place.run(&["audit", "--json"]).json();
+    let failing = list(&audit, "/stock").iter().filter(|row| row["is_right"] == false).count();
+    assert!(10 < failing, "{failing}");
+    assert!(list(&audit, "/ours").iter().all(|row| row["is_right"] == true));
+}
+
+#[test]
 fn wrong_usage_is_explained() {
     let place = Place::new();
     let cases: [(&str, &[&str]); 9] = [
@@ -84,7 +97,7 @@ fn exit_statuses_tell_what_happened() {
 #[test]
 fn json_is_all_there_is_on_standard_output() {
     let place = place();
-    for command in ["data", "devices", "memory", "speed", "noise", "train"] {
+    for command in ["data", "devices", "memory", "speed", "noise", "train", "audit"] {
         let ran = place.run(&[command, "--data", "small", "--model", "mlp", "--json"]);
         let value = ran.json();
         assert!(value.is_object() || value.is_array(), "{command}: {value}");

@@ -26,6 +26,7 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
   train     Train once and evaluate
   data      Show what a data set holds
   devices   List the devices this build can use here
+  audit     Check the gradients of candle's layers and of ours against finite differences
 
 For people who work on the code:
   test      Build and run every test
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        "advise" | "memory" | "speed" | "noise" | "train" | "data" | "devices" => {
+        "advise" | "memory" | "speed" | "noise" | "train" | "data" | "devices" | "audit" => {
             return forward::to_batchwise(&arguments);
         }
         "test" => checks::test(rest),

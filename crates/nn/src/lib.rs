@@ -15,12 +15,14 @@
 //! - [`optim`]: SGD, Adam, AdamW, RMSprop, Lion, LARS and LAMB in place, with state in plain named tensors,
 //!   parameter groups, clipping and averages of the weights.
 //! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product.
+//! - [`audit`]: finite differences against the gradients of any candle model.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
 //! The crate never sees a data set and never reads a clock.
 
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod device;
 mod examples;
 pub mod fingerprint;

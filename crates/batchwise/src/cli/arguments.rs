@@ -31,6 +31,8 @@ pub(super) enum Command {
     Data,
     /// List the devices this build can use here
     Devices,
+    /// Check the gradients of candle's layers and of ours against finite differences
+    Audit,
     /// Answer one probe request on standard input (used by the other commands)
     #[command(hide = true)]
     Probe,

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod advise;
+mod audit;
 mod data;
 mod devices;
 mod probes;
@@ -28,6 +29,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Train(arguments) => train::run(cli, options, arguments),
         Command::Data => data::run(options),
         Command::Devices => devices::run(options),
+        Command::Audit => audit::run(options),
         Command::Probe => serve(cli, options),
     }
 }
