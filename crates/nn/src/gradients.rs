@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The gradients of all parameters in name order.
 ///
-/// The first micro-batch's gradients become the sum itself and later ones are added in place.
+/// The first micro-batch's gradients become the sum itself and later ones are added in place. A clone shares its
+/// tensors' memory, which adding, scaling and clipping change.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     tensors: Vec<Tensor>,
