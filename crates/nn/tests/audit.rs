@@ -471,7 +471,7 @@ fn an_integer_input_is_handed_over() {
 #[test]
 fn variables_of_a_layer_are_checked_with_its_inputs() {
     let parameters = Parameters::new();
-    let config = Conv2dConfig { stride: 1, padding: 1, activation: Activation::Relu };
+    let config = Conv2dConfig { padding: 1, activation: Activation::Relu, ..Conv2dConfig::USUAL };
     let conv = layers::conv2d(2, 3, 3, config, parameters.builder(1, DType::F64, &Device::Cpu)).unwrap();
     let x = normal("x", &[2, 2, 5, 4], DType::F64);
     let f = |t: &[Tensor]| conv.forward(&t[0].transpose(2, 3)?);

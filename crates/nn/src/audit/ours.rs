@@ -150,7 +150,8 @@ fn losses_of_ours() -> Vec<Case> {
     ];
     for (label_smoothing, ignore_index) in [(0.1, None), (0.0, Some(2)), (0.3, Some(2))] {
         let config = CrossEntropyConfig { label_smoothing, ignore_index };
-        let case = format!("smoothing {label_smoothing}, ignoring {ignore_index:?}");
+        let ignored = ignore_index.map_or_else(String::new, |index: u32| format!(", class {index} ignored"));
+        let case = format!("smoothing {label_smoothing}{ignored}");
         all.push(Case::op("cross_entropy", &case, [("logits", &[4, 5])], move |t| {
             ops::cross_entropy(&t[0], &Tensor::new(&[0u32, 4, 2, 2], &Device::Cpu)?, config)
         }));
@@ -174,10 +175,8 @@ fn models_of_ours() -> Vec<Case> {
         ("ghost-batch norm", models::Norm::GhostBatch(2)),
         ("group norm", models::Norm::Group(2)),
     ] {
-        all.extend([
-            Case::model("ResNet", case, resnet(norm)),
-            Case::model("ResNet", case, resnet(norm)).f32(),
-        ]);
+        // In f32 the corners of so many ReLUs leave too little to decide by.
+        all.push(Case::model("ResNet", case, resnet(norm)));
     }
     all.extend([Case::model("Gpt", "two blocks", gpt), Case::model("Gpt", "two blocks", gpt).f32()]);
     all
