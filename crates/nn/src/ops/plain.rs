@@ -14,13 +14,26 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
     activate(x.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?, activation)
 }
 
-/// Twin of [`conv2d`](super::conv2d()).
+/// Twin of [`conv2d`](super::conv2d()). What the last windows leave over is cut off first: candle's backward pass fails
+/// where that differs between rows and columns.
 ///
 /// # Errors
-/// As there; in the backward pass candle fails where windows leave different rests of rows and columns.
+/// As there.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) -> Result<Tensor> {
     let ConvConfig { stride, padding, dilation, groups, activation } = config;
-    let y = x.conv2d(weight, padding, stride, dilation, groups)?;
+    let rest = |axis: usize| -> Result<(usize, usize)> {
+        let len = x.dim(axis)? + 2 * padding;
+        let rest = (len - dilation * (weight.dim(axis)? - 1) - 1) % stride;
+        Ok((len - rest, rest))
+    };
+    let ((height, rest_height), (width, rest_width)) = (rest(2)?, rest(3)?);
+    let y = if rest_height == rest_width {
+        x.conv2d(weight, padding, stride, dilation, groups)?
+    } else {
+        let padded = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+        let used = padded.narrow(2, 0, height)?.narrow(3, 0, width)?.contiguous()?;
+        used.conv2d(weight, 0, stride, dilation, groups)?
+    };
     activate(y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?, activation)
 }
 
