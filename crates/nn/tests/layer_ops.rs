@@ -300,3 +300,49 @@ fn wrong_shapes_are_errors_that_name_both() {
     let attention = ops::causal_attention(&t(&[1, 1, 2, 3]), &t(&[1, 1, 2, 3]), &t(&[1, 1, 3, 3]));
     assert!(attention.unwrap_err().to_string().contains("[1, 1, 3, 3]"));
 }
+
+#[test]
+fn no_examples_are_no_error_and_have_gradients_of_zero() {
+    let t = |name: &str, shape: &[usize]| var(name, shape, DType::F64);
+    let (w, b) = (t("w", &[3, 4]), t("b", &[3]));
+    let (kernel, rows) = (t("k", &[3, 2, 2, 2]), t("r", &[3, 2, 2]));
+    let (none, images) = (t("x", &[0, 4]), t("i", &[0, 2, 4, 4]));
+    let (line, heads) = (t("l", &[0, 2, 5]), t("h", &[0, 2, 3, 4]));
+    let ids = Tensor::zeros((0, 2), DType::U32, &Device::Cpu).unwrap();
+    let targets = Tensor::zeros(0, DType::U32, &Device::Cpu).unwrap();
+    let act = Activation::Relu;
+    let outputs = [
+        ops::linear(&none, &w, &b, act),
+        ops::conv2d(&images, &kernel, &b, ConvConfig::USUAL),
+        ops::conv1d(&line, &rows, &b, ConvConfig::USUAL),
+        ops::embedding(&ids, &w),
+    ];
+    for (i, y) in outputs.into_iter().enumerate() {
+        let y = y.unwrap();
+        assert_eq!(y.dim(0).unwrap(), 0, "{i}");
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        for var in [&w, &b, &kernel, &rows] {
+            if let Some(grad) = grads.get(var.as_tensor()) {
+                assert!(
+                    grad.flatten_all().unwrap().to_vec1::<f64>().unwrap().iter().all(|v| *v == 0.0),
+                    "{i}"
+                );
+            }
+        }
+    }
+    let same_rows = [
+        ops::max_pool2d(&images, 2),
+        ops::avg_pool2d(&images, 2),
+        ops::normalize(&none, Over::Last, 1e-5),
+        ops::normalize(&images, Over::Batch, 1e-5),
+        ops::scale_shift(&images, &t("s", &[2]), &t("z", &[2]), 1),
+        ops::dropout(&none, 0.5, 1, "d", 0),
+        ops::causal_attention(&heads, &heads, &heads),
+        act.apply(&none),
+    ];
+    for (i, y) in same_rows.into_iter().enumerate() {
+        assert_eq!(y.unwrap().dim(0).unwrap(), 0, "{i}");
+    }
+    let sum = ops::cross_entropy_sum(&none, &targets).unwrap();
+    assert_eq!(sum.to_scalar::<f64>().unwrap(), 0.0);
+}

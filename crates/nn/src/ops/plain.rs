@@ -11,7 +11,8 @@ use candle_core::{D, Result, Tensor};
 /// # Errors
 /// As there.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
-    activate(x.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?, activation)
+    // candle 0.11 reads a left side that is not contiguous as if it were where the right one is shared (PR #3758).
+    activate(x.contiguous()?.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?, activation)
 }
 
 /// Twin of [`conv2d`](super::conv2d()). What the last windows leave over is cut off first: candle's backward pass fails

@@ -9,6 +9,9 @@ use candle_core::{Result, Tensor};
 /// # Errors
 /// A dimension that does not exist.
 pub fn softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
+    if x.elem_count() == 0 {
+        return Ok(x.clone());
+    }
     // The largest is a constant to the gradient: softmax does not change when all of x is shifted.
     let largest = x.max_keepdim(dim)?.detach();
     let exponentials = x.broadcast_sub(&largest)?.exp()?;
@@ -20,6 +23,9 @@ pub fn softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
 /// # Errors
 /// As [`softmax`].
 pub fn log_softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
+    if x.elem_count() == 0 {
+        return Ok(x.clone());
+    }
     let shifted = x.broadcast_sub(&x.max_keepdim(dim)?.detach())?;
     shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(dim)?.log()?)
 }
