@@ -5,7 +5,7 @@
 mod common;
 
 use batchwise_nn::audit::{self, Case, Config, Outcome, Report, RowOutcome, Symptom, Table};
-use batchwise_nn::ops::{self, Activation, Conv2dConfig};
+use batchwise_nn::ops::{self, Activation, ConvConfig};
 use batchwise_nn::{Parameters, layers, models, random};
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, D, DType, Device, Layout, Result, Shape, Tensor, Var, WithDType,
@@ -471,7 +471,7 @@ fn an_integer_input_is_handed_over() {
 #[test]
 fn variables_of_a_layer_are_checked_with_its_inputs() {
     let parameters = Parameters::new();
-    let config = Conv2dConfig { padding: 1, activation: Activation::Relu, ..Conv2dConfig::USUAL };
+    let config = ConvConfig { padding: 1, activation: Activation::Relu, ..ConvConfig::USUAL };
     let conv = layers::conv2d(2, 3, 3, config, parameters.builder(1, DType::F64, &Device::Cpu)).unwrap();
     let x = normal("x", &[2, 2, 5, 4], DType::F64);
     let f = |t: &[Tensor]| conv.forward(&t[0].transpose(2, 3)?);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use batchwise_nn::ops::{self, Activation, Conv2dConfig, plain};
+use batchwise_nn::ops::{self, Activation, ConvConfig, plain};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{check_twins, distance, finite_difference_error, normal, var, weigh};
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ fn conv2d_equals_its_twin_and_finite_differences() {
             let weight = var("w", &[out, inner, k, k], dtype);
             let b = var("b", &[out], dtype);
             for activation in ACTIVATIONS {
-                let config = Conv2dConfig { stride, padding, activation, ..Conv2dConfig::USUAL };
+                let config = ConvConfig { stride, padding, activation, ..ConvConfig::USUAL };
                 let fused = || ops::conv2d(&x, &weight, &b, config);
                 check_twins(&[&x, &weight, &b], &fused, &|| plain::conv2d(&x, &weight, &b, config));
                 if dtype == DType::F64 {
@@ -147,11 +147,11 @@ fn wrong_shapes_and_values_are_errors() {
         error(ops::linear(&t(&[2, 3]), &t(&[4, 5]), &t(&[4]), Activation::Relu))
             .contains("does not fit input")
     );
-    let config = Conv2dConfig { activation: Activation::Relu, ..Conv2dConfig::USUAL };
+    let config = ConvConfig { activation: Activation::Relu, ..ConvConfig::USUAL };
     let conv = |x: &[usize], w: &[usize], config| error(ops::conv2d(&t(x), &t(w), &t(&[w[0]]), config));
     assert!(conv(&[1, 2, 5, 5], &[3, 1, 3, 3], config).contains("does not fit input"));
     assert!(conv(&[1, 1, 2, 2], &[3, 1, 3, 3], config).contains("kernel 3×3"));
-    assert!(conv(&[1, 1, 5, 5], &[3, 1, 3, 3], Conv2dConfig { stride: 0, ..config }).contains("stride 0"));
+    assert!(conv(&[1, 1, 5, 5], &[3, 1, 3, 3], ConvConfig { stride: 0, ..config }).contains("stride 0"));
     assert!(error(ops::max_pool2d(&t(&[1, 1, 2, 2]), 3)).contains("3×3 window"));
     assert!(error(ops::max_pool2d(&t(&[1, 1, 2, 2]), 0)).contains("0×0 window"));
     let targets = Tensor::from_vec(vec![0u32, 3], 2, &Device::Cpu).unwrap();
@@ -171,7 +171,7 @@ proptest! {
     #[test]
     fn conv2d_is_linear(n in 1usize..4, inner in 1usize..3, out in 1usize..4, h in 3usize..9, w in 3usize..9,
                         k in 1usize..4, stride in 1usize..4, padding in 0usize..3) {
-        let config = Conv2dConfig { stride, padding, ..Conv2dConfig::USUAL };
+        let config = ConvConfig { stride, padding, ..ConvConfig::USUAL };
         let (a, b) = (normal("a", &[n, inner, h, w], DType::F64), normal("b", &[n, inner, h, w], DType::F64));
         let weight = normal("w", &[out, inner, k, k], DType::F64);
         let zero = Tensor::zeros(out, DType::F64, &Device::Cpu).unwrap();

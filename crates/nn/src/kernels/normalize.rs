@@ -71,7 +71,6 @@ pub(crate) fn backward<T: Element>(
     epsilon: f64,
 ) -> Vec<T> {
     let mut dx = dy.to_vec();
-    let of = |x: &mut dyn Iterator<Item = T>| -> Vec<T> { x.collect() };
     let means = |y: &[T], dy: &[T]| {
         let n = y.len() as f64;
         let mean = match center {
@@ -95,7 +94,7 @@ pub(crate) fn backward<T: Element>(
             let all: Vec<((f64, f64), f64)> = (0..channels)
                 .into_par_iter()
                 .map(|channel| {
-                    let channel_of = |x| of(&mut runs(x, channel, channels, inner).flatten().copied());
+                    let channel_of = |x: &[T]| runs(x, channel, channels, inner).collect::<Vec<_>>().concat();
                     let (x, y, dy) = (channel_of(x), channel_of(y), channel_of(dy));
                     let (_, scale) = statistics(x.iter().copied(), x.len(), center, epsilon);
                     (means(&y, &dy), scale)

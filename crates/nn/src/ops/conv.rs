@@ -24,9 +24,6 @@ pub struct ConvConfig {
     pub activation: Activation,
 }
 
-/// [`ConvConfig`] under its older name.
-pub type Conv2dConfig = ConvConfig;
-
 impl ConvConfig {
     /// Stride 1, no padding, no dilation, one group, no activation.
     pub const USUAL: Self =

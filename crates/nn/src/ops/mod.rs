@@ -19,7 +19,7 @@ mod scale_shift;
 mod softmax;
 
 pub use attention::causal_attention;
-pub use conv::{Conv2dConfig, ConvConfig, conv1d, conv2d};
+pub use conv::{ConvConfig, conv1d, conv2d};
 pub use cross_entropy::{CrossEntropyConfig, cross_entropy, cross_entropy_sum};
 pub use dropout::dropout;
 pub use embedding::embedding;
