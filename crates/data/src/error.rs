@@ -23,6 +23,14 @@ pub enum DataError {
         /// What to do about it.
         hint: String,
     },
+    /// A file or folder was found, but it is of no known kind.
+    #[error("`{}` is of no known format; known are: {known}", path.display())]
+    UnknownFormat {
+        /// The file or folder.
+        path: PathBuf,
+        /// The formats that are known.
+        known: String,
+    },
     /// A folder was found, but one of the four IDX files is not in it.
     #[error("`{}` holds none of the files {}", dir.display(), names(tried))]
     MissingFile {
@@ -163,6 +171,30 @@ pub enum DataError {
         /// The values allowed.
         allowed: String,
     },
+    /// A setting in the name of a data set that its format does not know.
+    #[error("`{of}` has no setting `{found}`, allowed are: {allowed}")]
+    UnknownSetting {
+        /// The data set or its format.
+        of: String,
+        /// The setting's name.
+        found: String,
+        /// The names that are allowed.
+        allowed: String,
+    },
+    /// Something in a file that its format does not allow.
+    #[error("`{}`, {at}: {what} is {found}, allowed is {expected}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        at: At,
+        /// What was looked at there.
+        what: String,
+        /// What was found.
+        found: String,
+        /// What is allowed.
+        expected: String,
+    },
     /// An example that the data set does not have.
     #[error("example {index} does not exist in `{name}`, allowed is 0..{len}")]
     IndexOutOfRange {
@@ -183,8 +215,22 @@ pub enum DataError {
         /// The length needed.
         expected: usize,
     },
-    /// A data set that is not made of grey pixels was asked for them.
-    #[error("`{name}` has no grey pixels to show")]
+    /// A caller's buffer has values of the wrong type.
+    #[error("the buffer holds {found} values, needed are {expected}")]
+    BufferType {
+        /// Type of its values.
+        found: &'static str,
+        /// The type needed.
+        expected: &'static str,
+    },
+    /// A data set whose targets are not classes was asked for one.
+    #[error("the targets of `{name}` are not classes")]
+    NoClasses {
+        /// The data set.
+        name: String,
+    },
+    /// A data set that is not made of pixels was asked for them.
+    #[error("`{name}` has no pixels to show")]
     NoPixels {
         /// The data set.
         name: String,
@@ -206,18 +252,6 @@ pub enum DataError {
         start: u64,
         /// One past the last position.
         end: u64,
-    },
-    /// A request that reaches into the next epoch.
-    #[error(
-        "positions {start}..{end} cross the end of an epoch at position {epoch_end}; ask for the two parts"
-    )]
-    CrossesEpoch {
-        /// First position.
-        start: u64,
-        /// One past the last position.
-        end: u64,
-        /// The first position of the next epoch.
-        epoch_end: u64,
     },
     /// A batch was to be received, but none is on order.
     #[error("nothing was requested from the loader")]
@@ -243,6 +277,30 @@ pub enum DataError {
     /// Candle could not make the tensor.
     #[error("cannot make the tensor of a batch")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// Where in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The byte at this offset (after decompression).
+    Byte(u64),
+    /// This line, counted from 1.
+    Line(u64),
+    /// This row of a table, counted from 0.
+    Row(u64),
+    /// The file as a whole.
+    File,
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            At::Byte(offset) => write!(formatter, "byte {offset}"),
+            At::Line(line) => write!(formatter, "line {line}"),
+            At::Row(row) => write!(formatter, "row {row}"),
+            At::File => formatter.write_str("as a whole"),
+        }
+    }
 }
 
 fn paths(paths: &[PathBuf]) -> String {

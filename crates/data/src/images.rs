@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::dataset::{check_buffers, check_index};
+use crate::dataset::{check_buffers, check_index, check_pixels};
 use crate::idx::{IdxImages, label_offset, read_images, read_labels};
-use crate::{DataError, Dataset, Normaliser, Schema, Splits, Unit};
+use crate::{DataError, Dataset, Normaliser, Row, RowsMut, Schema, Splits};
 
 /// Labelled grey images in memory: one byte per pixel and per label.
 #[derive(Clone, Debug)]
@@ -20,13 +20,6 @@ pub struct ByteImages {
     content_hash: String,
 }
 
-impl ByteImages {
-    /// The normalisation of the inputs, fitted to the training images.
-    pub fn normaliser(&self) -> &Normaliser {
-        &self.normaliser
-    }
-}
-
 impl Dataset for ByteImages {
     fn schema(&self) -> &Schema {
         &self.schema
@@ -36,22 +29,22 @@ impl Dataset for ByteImages {
         self.labels.len() as u64
     }
 
-    fn content_hash(&self) -> &str {
-        &self.content_hash
+    fn content_hash(&self) -> Result<String, DataError> {
+        Ok(self.content_hash.clone())
     }
 
     fn resident_bytes(&self) -> u64 {
         (self.pixels.capacity() + self.labels.capacity()) as u64
     }
 
-    fn gather(&self, indices: &[u64], inputs: &mut [f32], targets: &mut [u32]) -> Result<(), DataError> {
-        check_buffers(&self.schema, indices.len(), inputs, targets)?;
+    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
+        check_buffers(&self.schema, rows.len(), &out)?;
         let input_len = self.schema.input_len();
-        let rows = inputs.chunks_exact_mut(input_len).zip(targets);
-        for (index, (input, target)) in indices.iter().zip(rows) {
-            let row = check_index(&self.schema, *index, self.len())?;
-            self.normaliser.apply(&self.pixels[row * input_len..][..input_len], input);
-            *target = u32::from(self.labels[row]);
+        let values = out.inputs.f32()?.chunks_exact_mut(input_len).zip(out.targets.u32()?);
+        for (row, (input, target)) in rows.iter().zip(values) {
+            let index = check_index(&self.schema, row.index, self.len())?;
+            self.normaliser.apply(&self.pixels[index * input_len..][..input_len], input);
+            *target = u32::from(self.labels[index]);
         }
         Ok(())
     }
@@ -61,14 +54,16 @@ impl Dataset for ByteImages {
         Ok(u32::from(self.labels[row]))
     }
 
-    fn grey(&self, index: u64, pixels: &mut [u8]) -> Result<(), DataError> {
+    fn pixels(&self, index: u64, pixels: &mut [u8]) -> Result<(), DataError> {
         let row = check_index(&self.schema, index, self.len())?;
-        let expected = self.schema.input_len();
-        if pixels.len() != expected {
-            return Err(DataError::BufferLength { buffer: "pixels", found: pixels.len(), expected });
-        }
-        pixels.copy_from_slice(&self.pixels[row * expected..][..expected]);
+        check_pixels(&self.schema, pixels)?;
+        let len = pixels.len();
+        pixels.copy_from_slice(&self.pixels[row * len..][..len]);
         Ok(())
+    }
+
+    fn normaliser(&self) -> Option<&Normaliser> {
+        Some(&self.normaliser)
     }
 }
 
@@ -100,12 +95,7 @@ pub fn read_folder(name: &str, dir: &Path) -> Result<Splits, DataError> {
 
     let normaliser = Arc::new(Normaliser::fit(&train.images.pixels));
     let (n_rows, n_columns) = size(&train);
-    let schema = Schema {
-        name: name.to_owned(),
-        input_shape: vec![1, n_rows, n_columns],
-        n_classes,
-        unit: Unit::Example,
-    };
+    let schema = Schema::images(name, [1, n_rows, n_columns], n_classes);
     let train = train.finish(&schema, &normaliser);
     let test = test.finish(&schema, &normaliser);
     tracing::info!(

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::{DataError, Dataset, Schema, Splits};
+use crate::buffer::Buffer;
+use crate::schema::{ElementType, Schema, Target};
+use crate::{DataError, Dataset, Row, RowsMut, Splits, ValuesMut};
 
 /// How many rows are gathered at once; only speed and memory depend on it.
 const CHUNK: u64 = 256;
@@ -42,12 +44,12 @@ pub struct DatasetInfo {
     pub train_len: u64,
     /// Test examples.
     pub test_len: u64,
-    /// Classes of the training labels.
-    pub train_classes: ClassCounts,
-    /// Classes of the test labels.
-    pub test_classes: ClassCounts,
-    /// Normalised training inputs, over a sample.
-    pub train_inputs: InputMoments,
+    /// Classes of the training labels, where targets are classes.
+    pub train_classes: Option<ClassCounts>,
+    /// Classes of the test labels, where targets are classes.
+    pub test_classes: Option<ClassCounts>,
+    /// Normalised training inputs, over a sample; tokens have none.
+    pub train_inputs: Option<InputMoments>,
     /// [`Dataset::content_hash`] of the training split.
     pub train_hash: String,
     /// [`Dataset::content_hash`] of the test split.
@@ -60,9 +62,10 @@ pub struct DatasetInfo {
 ///
 /// # Errors
 ///
-/// What [`Dataset::label`] returns, or [`DataError::Setting`] if a label lies outside the schema's classes.
+/// What [`Dataset::label`] returns, [`DataError::NoClasses`], or [`DataError::Setting`] if a label lies outside the schema's classes.
 pub fn class_counts(dataset: &dyn Dataset) -> Result<ClassCounts, DataError> {
-    let n_classes = dataset.schema().n_classes;
+    let name = || dataset.schema().name.clone();
+    let n_classes = dataset.schema().n_classes().ok_or_else(|| DataError::NoClasses { name: name() })?;
     let mut counts = vec![0u64; n_classes];
     for index in 0..dataset.len() {
         let label = dataset.label(index)?;
@@ -103,11 +106,14 @@ pub fn input_moments(dataset: &dyn Dataset, n_sample: u64) -> Result<InputMoment
     let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
     for first in (0..n_examples).step_by(CHUNK as usize) {
         let sample = first..n_examples.min(first + CHUNK);
-        let indices: Vec<u64> =
-            sample.map(|i| (u128::from(i) * u128::from(len) / u128::from(n_examples)) as u64).collect();
-        let mut inputs = vec![0.0; indices.len() * input_len];
-        let mut targets = vec![0; indices.len()];
-        dataset.gather(&indices, &mut inputs, &mut targets)?;
+        let spread = |i| Row::new((u128::from(i) * u128::from(len) / u128::from(n_examples)) as u64);
+        let rows: Vec<Row> = sample.map(spread).collect();
+        let mut inputs = vec![0.0; rows.len() * input_len];
+        let schema = dataset.schema();
+        let mut targets =
+            Buffer::with_len(None, schema.target.element_type(), rows.len() * schema.target_len());
+        let out = RowsMut { inputs: ValuesMut::F32(&mut inputs), targets: targets.values_mut() };
+        dataset.gather(&rows, out)?;
         for value in inputs {
             sum += f64::from(value);
             squares += f64::from(value) * f64::from(value);
@@ -127,15 +133,17 @@ pub fn input_moments(dataset: &dyn Dataset, n_sample: u64) -> Result<InputMoment
 /// As [`class_counts`] and [`input_moments`].
 pub fn dataset_info(splits: &Splits) -> Result<DatasetInfo, DataError> {
     let (train, test) = (splits.train.as_ref(), splits.test.as_ref());
+    let has_labels = matches!(train.schema().target, Target::Class { .. });
+    let has_values = train.schema().input_type == ElementType::F32;
     Ok(DatasetInfo {
         schema: train.schema().clone(),
         train_len: train.len(),
         test_len: test.len(),
-        train_classes: class_counts(train)?,
-        test_classes: class_counts(test)?,
-        train_inputs: input_moments(train, 4096)?,
-        train_hash: train.content_hash().to_owned(),
-        test_hash: test.content_hash().to_owned(),
+        train_classes: has_labels.then(|| class_counts(train)).transpose()?,
+        test_classes: has_labels.then(|| class_counts(test)).transpose()?,
+        train_inputs: has_values.then(|| input_moments(train, 4096)).transpose()?,
+        train_hash: train.content_hash()?,
+        test_hash: test.content_hash()?,
         resident_bytes: train.resident_bytes() + test.resident_bytes(),
     })
 }

@@ -14,23 +14,25 @@
 //!   is allowed.
 //!
 //! ```
-//! use batchwise_data::{GlyphsConfig, Loader, Order, open};
+//! use batchwise_data::{Batches, LastBatch, Loader, Order, open};
 //! use candle_core::Device;
 //!
-//! let config = GlyphsConfig { train_len: 1_000, test_len: 100, ..GlyphsConfig::default() };
-//! let splits = open("glyphs", None, &config)?;
+//! let splits = open("glyphs:train=1000,test=100", None)?;
 //! let order = Order::new(7, splits.train.len())?;
-//! let mut loader = Loader::new(splits.train, order, Device::Cpu)?;
-//! loader.request(0..64)?;
-//! loader.request(64..192)?; // the size may change at every request
-//! assert_eq!(loader.receive()?.inputs.dims(), [64, 1, 28, 28]);
-//! assert_eq!(loader.receive()?.targets.dims(), [128]);
+//! let mut loader = Loader::new(splits.train, order.clone(), Device::Cpu)?;
+//! for batch in loader.iter(Batches::new(&order, 0..2 * order.len(), 64, LastBatch::Keep)?) {
+//!     let batch = batch?;
+//!     assert_eq!(batch.inputs.dims()[1..], [1, 28, 28]);
+//!     assert_eq!(batch.targets.dims(), [batch.n_examples]);
+//! }
 //! # Ok::<(), batchwise_data::DataError>(())
 //! ```
 
 #![warn(missing_docs)]
 
 mod batch;
+mod batches;
+mod buffer;
 mod dataset;
 mod error;
 mod glyphs;
@@ -38,19 +40,25 @@ mod idx;
 mod images;
 mod info;
 mod loader;
+#[expect(dead_code, reason = "the formats that map files follow")]
+mod map;
 mod order;
 mod pixels;
+mod schema;
+mod settings;
 mod sources;
 mod stream;
 
-pub use batch::{Batch, gather_batch};
-pub use dataset::{Dataset, Schema, Splits, Unit};
-pub use error::DataError;
+pub use batch::{Batch, Request, gather_batch};
+pub use batches::{Batches, LastBatch};
+pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
+pub use error::{At, DataError};
 pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};
 pub use idx::{IdxImages, read_images, read_labels};
 pub use images::{ByteImages, read_folder};
 pub use info::{ClassCounts, DatasetInfo, InputMoments, class_counts, dataset_info, input_moments};
-pub use loader::{Loader, READY_BATCHES};
+pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
 pub use order::{MAX_LEN, Order};
 pub use pixels::Normaliser;
+pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};

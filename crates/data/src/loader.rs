@@ -1,73 +1,149 @@
-//! A prefetch thread that gathers batches before they are needed.
+//! Prefetch threads that gather batches before they are needed.
 
 use std::any::Any;
-use std::ops::Range;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
 
-use crate::batch::{check_order, check_positions};
-use crate::{Batch, DataError, Dataset, Order, gather_batch};
+use crate::batch::{Spare, check_order, check_request, gather_into};
+use crate::buffer::Buffer;
+use crate::{Batch, DataError, Dataset, Order, Request};
 
-/// Finished batches that wait for [`Loader::receive`], at most.
+/// Finished batches that wait for [`Loader::receive`], at most, unless [`LoaderConfig`] says otherwise.
 pub const READY_BATCHES: usize = 2;
 
-/// Gathers what was asked for on a thread of its own, in the order asked; sizes may differ at every request.
+/// How a [`Loader`] works; nothing here changes a bit of what it delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderConfig {
+    /// Threads that gather. 0 gathers within [`Loader::receive`], on the thread that calls it: the fastest for batches
+    /// of a few examples from memory, where a hand-over costs more than the gathering.
+    pub n_threads: usize,
+    /// Batches that are finished or in work before anybody waits for them, at least 1.
+    pub n_ready: usize,
+}
+
+impl Default for LoaderConfig {
+    /// One thread, [`READY_BATCHES`] batches ahead.
+    fn default() -> LoaderConfig {
+        LoaderConfig { n_threads: 1, n_ready: READY_BATCHES }
+    }
+}
+
+/// Gathers what was asked for on threads of its own and delivers it in the order asked; sizes may differ at every
+/// request.
 ///
-/// **Back-pressure.** A request is two integers, so there may be any number of them. The thread stops before a
-/// finished batch that finds [`READY_BATCHES`] others waiting, so that at most `READY_BATCHES + 1` batches exist
-/// besides those that the caller holds, however far ahead it asks. To have fewer, ask less far ahead: a caller that
-/// requests one batch before it receives one holds one at a time.
+/// **Deterministic:** the bytes of every batch and their order, whatever the number of threads: each batch is a pure
+/// function of its request. **Not deterministic:** which thread gathers which batch, and the times in [`LoaderStats`].
+///
+/// **Back-pressure.** A request is a few integers, so there may be any number of them. No thread begins a batch while
+/// [`LoaderConfig::n_ready`] others are finished or in work, so that at most that many exist besides those that the
+/// caller holds, however far ahead it asks. To have fewer, ask less far ahead: a caller that requests one batch before
+/// it receives one holds one at a time.
+///
+/// **Memory.** On the CPU the gathered buffer becomes the tensor without a copy. A caller that is done with a batch
+/// may hand it back ([`Loader::recycle`]), and its memory serves a later one.
 ///
 /// **Failure.** An error or a panic of the data set arrives as the `Err` of the request that met it; later requests
 /// are served as usual.
 ///
-/// **End.** Dropping the loader waits for the batch in work, forgets all others and joins the thread.
+/// **End.** Dropping the loader waits for the batches in work, forgets all others and joins the threads.
 ///
-/// For batches of a few examples from memory the hand-over costs more than the gathering: use [`gather_batch`].
+/// On a GPU the thread that gathers also copies to the device, so that the copy overlaps with the computation as far
+/// as the driver lets copies from pageable memory overlap.
 pub struct Loader {
     dataset: Arc<dyn Dataset>,
     order: Order,
-    /// `None` only while the loader is dropped.
-    requests: Option<Sender<Range<u64>>>,
-    /// `None` only while the loader is dropped.
-    results: Option<Receiver<Result<Batch, DataError>>>,
-    thread: Option<JoinHandle<()>>,
-    n_outstanding: usize,
-    wait_time: Duration,
+    device: Device,
+    config: LoaderConfig,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    n_requested: u64,
+    n_received: u64,
+    stats: LoaderStats,
+}
+
+/// What a [`Loader`] has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoaderStats {
+    /// Batches received.
+    pub batches: u64,
+    /// Examples in them.
+    pub examples: u64,
+    /// Batches that were not finished when they were asked for.
+    pub waited_for: u64,
+    /// Time that [`Loader::receive`] has waited, in all.
+    pub wait: Duration,
+    /// Time that gathering took, summed over the threads.
+    pub gather: Duration,
+    /// Finished batches found at [`Loader::receive`], summed: divided by `batches` it is the mean fill.
+    pub ready: u64,
+}
+
+impl LoaderStats {
+    /// Share of the batches that were not finished when they were asked for. Near 1 the loader is the limit, near 0 what
+    /// computes with the batches is.
+    pub fn waited_share(&self) -> f64 {
+        self.waited_for as f64 / self.batches.max(1) as f64
+    }
 }
 
 impl Loader {
-    /// Starts a thread that gathers from `dataset` in `order` and puts the tensors on `device`.
+    /// Starts one thread that gathers from `dataset` in `order` and puts the tensors on `device`.
     ///
     /// # Errors
     ///
     /// [`DataError::OrderLength`] if the order was made for another length, [`DataError::NoThread`].
     pub fn new(dataset: Arc<dyn Dataset>, order: Order, device: Device) -> Result<Loader, DataError> {
+        Loader::with(dataset, order, device, LoaderConfig::default())
+    }
+
+    /// Like [`Loader::new`] with other settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::new`]; [`DataError::Setting`] for an `n_ready` of 0.
+    pub fn with(
+        dataset: Arc<dyn Dataset>,
+        order: Order,
+        device: Device,
+        config: LoaderConfig,
+    ) -> Result<Loader, DataError> {
         check_order(dataset.as_ref(), &order)?;
-        let (requests, requests_in) = channel();
-        let (results_out, results) = sync_channel(READY_BATCHES);
-        let worker = {
-            let dataset = Arc::clone(&dataset);
-            move || serve(dataset.as_ref(), &order, &device, &requests_in, &results_out)
-        };
-        let thread = std::thread::Builder::new()
-            .name("batchwise-loader".to_owned())
-            .spawn(worker)
-            .map_err(|error| DataError::NoThread { reason: error.to_string() })?;
-        Ok(Loader {
+        if config.n_ready == 0 {
+            let (found, allowed) = ("0".to_owned(), "1 or more".to_owned());
+            return Err(DataError::Setting { field: "n_ready of a loader", found, allowed });
+        }
+        let shared = Arc::new(Shared::default());
+        let mut loader = Loader {
             dataset,
             order,
-            requests: Some(requests),
-            results: Some(results),
-            thread: Some(thread),
-            n_outstanding: 0,
-            wait_time: Duration::ZERO,
-        })
+            device,
+            config,
+            shared,
+            threads: Vec::new(),
+            n_requested: 0,
+            n_received: 0,
+            stats: LoaderStats::default(),
+        };
+        for number in 0..config.n_threads {
+            let worker = Worker {
+                dataset: Arc::clone(&loader.dataset),
+                order: loader.order.clone(),
+                device: loader.device.clone(),
+                shared: Arc::clone(&loader.shared),
+                n_ready: config.n_ready,
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("batchwise-loader-{number}"))
+                .spawn(move || worker.serve())
+                .map_err(|error| DataError::NoThread { reason: error.to_string() })?;
+            loader.threads.push(thread);
+        }
+        Ok(loader)
     }
 
     /// Like [`Loader::new`] without shuffling, for evaluation.
@@ -80,19 +156,17 @@ impl Loader {
         Loader::new(dataset, order, device)
     }
 
-    /// Asks for the examples at `positions` and returns at once.
+    /// Asks for a batch, as a range of positions or as the rows of a sampler, and returns at once.
     ///
     /// # Errors
     ///
-    /// [`DataError::EmptyRequest`], [`DataError::CrossesEpoch`] (see [`Order::remaining_in_epoch`]), and
-    /// [`DataError::NoThread`]. A request that fails here is not served.
-    pub fn request(&mut self, positions: Range<u64>) -> Result<(), DataError> {
-        check_positions(&self.order, &positions)?;
-        let sent = self.requests.as_ref().is_some_and(|requests| requests.send(positions).is_ok());
-        if !sent {
-            return Err(thread_gone());
-        }
-        self.n_outstanding += 1;
+    /// [`DataError::EmptyRequest`]. A request that fails here is not served.
+    pub fn request(&mut self, request: impl Into<Request>) -> Result<(), DataError> {
+        let request = request.into();
+        check_request(&request)?;
+        self.shared.lock().requests.push_back((self.n_requested, request));
+        self.shared.work.notify_one();
+        self.n_requested += 1;
         Ok(())
     }
 
@@ -100,27 +174,92 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`DataError::NothingRequested`]; what [`gather_batch`] returns; [`DataError::Panicked`];
-    /// [`DataError::NoThread`].
+    /// [`DataError::NothingRequested`]; what [`crate::gather_batch`] returns; [`DataError::Panicked`].
     pub fn receive(&mut self) -> Result<Batch, DataError> {
-        if self.n_outstanding == 0 {
+        if self.n_received == self.n_requested {
             return Err(DataError::NothingRequested);
         }
-        self.n_outstanding -= 1;
+        let number = self.n_received;
         let start = Instant::now();
-        let received = self.results.as_ref().and_then(|results| results.recv().ok());
-        self.wait_time += start.elapsed();
-        received.unwrap_or_else(|| Err(thread_gone()))
+        let mut state = self.shared.lock();
+        self.stats.ready += state.results.len() as u64;
+        if !state.results.contains_key(&number) {
+            self.stats.waited_for += 1;
+        }
+        let result = if self.threads.is_empty() {
+            let next = state.requests.pop_front();
+            let spare = state.spare();
+            drop(state);
+            let (_, request) = next.ok_or(DataError::NothingRequested)?;
+            let gathered = gather_safely(self.dataset.as_ref(), &self.order, request, &self.device, spare);
+            self.shared.lock().gather += start.elapsed();
+            gathered
+        } else {
+            let result = loop {
+                if let Some(result) = state.results.remove(&number) {
+                    break result;
+                }
+                state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            };
+            state.n_received = number + 1;
+            drop(state);
+            // There is room for another batch, which any thread may take.
+            self.shared.work.notify_all();
+            result
+        };
+        self.n_received += 1;
+        self.stats.wait += start.elapsed();
+        self.stats.batches += 1;
+        self.stats.examples += result.as_ref().map_or(0, |batch| batch.n_examples as u64);
+        result
+    }
+
+    /// Hands the memory of a batch back, for a later one.
+    ///
+    /// No clone or view of its tensors may be in use any more: reading one afterwards is an error or a panic of
+    /// candle's. Losses and gradients computed from the batch must be dropped before, their graphs hold such clones.
+    /// Without this call the memory is simply freed.
+    pub fn recycle(&mut self, batch: Batch) {
+        let Batch { inputs, targets, .. } = batch;
+        let mut state = self.shared.lock();
+        for (tensor, is_input) in [(inputs, true), (targets, false)] {
+            let spare = if is_input { &mut state.inputs } else { &mut state.targets };
+            if spare.len() <= self.config.n_ready {
+                spare.extend(Buffer::take(tensor));
+            }
+        }
+    }
+
+    /// The batches of `requests` one after another, asked for far enough ahead to keep the threads busy.
+    ///
+    /// ```
+    /// use batchwise_data::{Batches, LastBatch, Loader, Order, open};
+    /// use candle_core::Device;
+    ///
+    /// let train = open("glyphs:train=500,test=50", None)?.train;
+    /// let order = Order::new(1, train.len())?;
+    /// let mut loader = Loader::new(train, order.clone(), Device::Cpu)?;
+    /// let epoch = Batches::new(&order, 0..order.len(), 64, LastBatch::Keep)?;
+    /// let sizes: Result<Vec<usize>, _> = loader.iter(epoch).map(|batch| Ok::<_, batchwise_data::DataError>(batch?.n_examples)).collect();
+    /// assert_eq!(sizes?, [64, 64, 64, 64, 64, 64, 64, 52]);
+    /// # Ok::<(), batchwise_data::DataError>(())
+    /// ```
+    pub fn iter<I>(&mut self, requests: I) -> Iter<'_, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Into<Request>,
+    {
+        Iter { loader: self, requests: requests.into_iter() }
     }
 
     /// Requests that have not been received yet.
     pub fn n_outstanding(&self) -> usize {
-        self.n_outstanding
+        (self.n_requested - self.n_received) as usize
     }
 
-    /// Total time that [`Loader::receive`] has waited.
-    pub fn wait_time(&self) -> Duration {
-        self.wait_time
+    /// What the loader has done so far.
+    pub fn stats(&self) -> LoaderStats {
+        LoaderStats { gather: self.shared.lock().gather, ..self.stats }
     }
 
     /// The order of the examples.
@@ -136,44 +275,138 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // Both ends go first: a thread that waits for either wakes up and leaves.
-        self.requests = None;
-        self.results = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
         {
-            tracing::error!("the prefetch thread panicked outside the data set");
+            let mut state = self.shared.lock();
+            state.is_closed = true;
+            state.requests.clear();
+        }
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a prefetch thread panicked outside the data set");
+            }
         }
     }
 }
 
-fn serve(
-    dataset: &dyn Dataset,
-    order: &Order,
-    device: &Device,
-    requests: &Receiver<Range<u64>>,
-    results: &SyncSender<Result<Batch, DataError>>,
-) {
-    for positions in requests {
-        let Range { start, end } = positions;
-        // Unwind safety: only buffers that die with the request are left half written; a data set is shared by
-        // reference and answers for its own state.
-        let gather = AssertUnwindSafe(|| gather_batch(dataset, order, positions, device));
-        let result = catch_unwind(gather).unwrap_or_else(|payload| {
-            let name = dataset.schema().name.clone();
-            Err(DataError::Panicked { name, start, end, message: panic_message(payload.as_ref()) })
-        });
-        if results.send(result).is_err() {
-            return;
+/// The batches of a row of requests; see [`Loader::iter`].
+pub struct Iter<'a, I> {
+    loader: &'a mut Loader,
+    requests: I,
+}
+
+impl<I> Iter<'_, I> {
+    /// Hands a batch back; see [`Loader::recycle`].
+    pub fn recycle(&mut self, batch: Batch) {
+        self.loader.recycle(batch);
+    }
+}
+
+impl<I> Iterator for Iter<'_, I>
+where
+    I: Iterator,
+    I::Item: Into<Request>,
+{
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Result<Batch, DataError>> {
+        while self.loader.n_outstanding() < self.loader.config.n_ready {
+            let Some(request) = self.requests.next() else { break };
+            if let Err(error) = self.loader.request(request) {
+                return Some(Err(error));
+            }
+        }
+        (0 < self.loader.n_outstanding()).then(|| self.loader.receive())
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is a request, or room for a batch, or an end.
+    work: Condvar,
+    /// There is a result.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    requests: VecDeque<(u64, Request)>,
+    results: BTreeMap<u64, Result<Batch, DataError>>,
+    inputs: Vec<Buffer>,
+    targets: Vec<Buffer>,
+    n_received: u64,
+    gather: Duration,
+    is_closed: bool,
+}
+
+impl Shared {
+    /// Nothing panics while it holds the lock, and every field is whole after each statement.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn spare(&mut self) -> Spare {
+        Spare { inputs: self.inputs.pop(), targets: self.targets.pop() }
+    }
+}
+
+struct Worker {
+    dataset: Arc<dyn Dataset>,
+    order: Order,
+    device: Device,
+    shared: Arc<Shared>,
+    n_ready: usize,
+}
+
+impl Worker {
+    fn serve(&self) {
+        let mut state = self.shared.lock();
+        loop {
+            if state.is_closed {
+                return;
+            }
+            let limit = state.n_received + self.n_ready as u64;
+            let next = match state.requests.front() {
+                Some((number, _)) if *number < limit => state.requests.pop_front(),
+                _ => None,
+            };
+            let Some((number, request)) = next else {
+                state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let spare = state.spare();
+            drop(state);
+            let start = Instant::now();
+            let result = gather_safely(self.dataset.as_ref(), &self.order, request, &self.device, spare);
+            state = self.shared.lock();
+            state.gather += start.elapsed();
+            state.results.insert(number, result);
+            self.shared.done.notify_all();
         }
     }
+}
+
+fn gather_safely(
+    dataset: &dyn Dataset,
+    order: &Order,
+    request: Request,
+    device: &Device,
+    spare: Spare,
+) -> Result<Batch, DataError> {
+    let (start, end) = (request.positions.start, request.positions.end);
+    // Unwind safety: only buffers that die with the request are left half written; a data set is shared by
+    // reference and answers for its own state.
+    let gather = AssertUnwindSafe(|| gather_into(dataset, order, request, device, spare));
+    catch_unwind(gather).unwrap_or_else(|payload| {
+        let name = dataset.schema().name.clone();
+        Err(DataError::Panicked { name, start, end, message: panic_message(payload.as_ref()) })
+    })
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-}
-
-fn thread_gone() -> DataError {
-    DataError::NoThread { reason: "it has ended".to_owned() }
 }

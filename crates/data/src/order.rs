@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::DataError;
 use crate::stream::Stream;
+use crate::{DataError, Row};
 
 /// The most examples an [`Order`] can permute.
 pub const MAX_LEN: u64 = 1 << 40;
@@ -33,7 +33,7 @@ const MIN_BITS: u32 = 8;
 /// assert_eq!(order.remaining_in_epoch(12), 3);
 /// # Ok::<(), batchwise_data::DataError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     len: u64,
     /// `None` keeps the examples in their own order.
@@ -74,7 +74,7 @@ impl Order {
 
     /// The index of the example at `position`.
     ///
-    /// Each call derives the keys of its epoch; use [`Order::fill`] for more than a few positions.
+    /// Each call derives the keys of its epoch; use [`Order::rows`] for more than a few positions.
     pub fn index(&self, position: u64) -> u64 {
         let (epoch, offset) = (position / self.len, position % self.len);
         match self.seed {
@@ -93,18 +93,25 @@ impl Order {
         self.len - position % self.len
     }
 
-    /// Replaces the content of `out` by the indices at `positions`, which may cross epochs.
-    pub fn fill(&self, positions: Range<u64>, out: &mut Vec<u64>) {
+    /// Examples that the indices come from.
+    pub fn n_examples(&self) -> u64 {
+        self.len
+    }
+
+    /// Replaces the content of `out` by the rows at `positions`, which may cross epochs.
+    pub fn rows(&self, positions: Range<u64>, out: &mut Vec<Row>) {
         out.clear();
         let mut position = positions.start;
         while position < positions.end {
             let (epoch, first) = (position / self.len, position % self.len);
             let n = (self.len - first).min(positions.end - position);
             match self.seed {
-                None => out.extend(first..first + n),
+                None => out.extend((first..first + n).map(|index| Row { index, epoch })),
                 Some(seed) => {
                     let permutation = Permutation::new(seed, epoch, self.len);
-                    out.extend((first..first + n).map(|offset| permutation.index(offset)));
+                    out.extend(
+                        (first..first + n).map(|offset| Row { index: permutation.index(offset), epoch }),
+                    );
                 }
             }
             position += n;

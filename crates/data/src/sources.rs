@@ -4,42 +4,78 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::images::is_image_folder;
+use crate::settings::Settings;
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
 /// Names that need no file.
 pub const BUILT_IN: [&str; 1] = ["glyphs"];
 
+/// One kind of files that [`open`] knows.
+struct Format {
+    /// What it is called in messages.
+    name: &'static str,
+    /// Whether a file or folder is of this kind, told by names alone.
+    matches: fn(&Path) -> bool,
+    /// Opens it under a name; unknown settings are refused by the caller.
+    open: fn(&str, &Path, &mut Settings) -> Result<Splits, DataError>,
+}
+
+/// The first that matches is taken.
+const FORMATS: &[Format] = &[Format {
+    name: "a folder of IDX files",
+    matches: is_image_folder,
+    open: |name, dir, _| read_folder(name, dir),
+}];
+
 /// Opens a data set.
 ///
-/// `spec` is, in this order: a built-in name ([`BUILT_IN`]), `glyphs` with settings if wanted, as in
-/// `glyphs:classes=20,label_noise=0.1` ([`GlyphsConfig::with_settings`]); a plain name, such as `mnist`, of a folder in
-/// `data_dir` (`None`: [`default_data_dir`]); a path to a folder. A folder holds four IDX files, see
-/// [`read_folder`]. `glyphs` configures the built-in set and is not looked at otherwise.
+/// `spec` is, in this order: a built-in name ([`BUILT_IN`]); a plain name, such as `mnist`, of a file or folder in
+/// `data_dir` (`None`: [`default_data_dir`]); a path to a file or folder. Settings may follow after a colon, as in
+/// `glyphs:classes=20,label_noise=0.1` ([`GlyphsConfig::with_settings`]).
 ///
 /// # Errors
 ///
-/// [`DataError::NotFound`]; [`DataError::Setting`] for a bad `glyphs`; what [`read_folder`] returns.
-pub fn open(spec: &str, data_dir: Option<&Path>, glyphs: &GlyphsConfig) -> Result<Splits, DataError> {
-    let (name, settings) = spec.split_once(':').unwrap_or((spec, ""));
-    if name == "glyphs" {
-        let config = glyphs.with_settings(settings)?;
+/// [`DataError::NotFound`], [`DataError::UnknownFormat`], [`DataError::UnknownSetting`], [`DataError::Setting`]; what
+/// the format's own function returns.
+pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
+    let (place, settings) = match spec.split_once(':') {
+        // A path may hold a colon of its own.
+        Some((place, settings)) if !Path::new(spec).exists() => (place, settings),
+        _ => (spec, ""),
+    };
+    if place == "glyphs" {
+        let config = GlyphsConfig::default().with_settings(settings)?;
         let train = Arc::new(Glyphs::new(&config, Split::Train)?);
         let test = Arc::new(Glyphs::new(&config, Split::Test)?);
         return Ok(Splits { train, test });
     }
+    let path = find(place, data_dir)?;
+    let format = FORMATS.iter().find(|format| (format.matches)(&path));
+    let Some(format) = format else {
+        let known = FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+        return Err(DataError::UnknownFormat { path, known });
+    };
+    let mut settings = Settings::parse(settings);
+    let splits = (format.open)(&folder_name(place), &path, &mut settings)?;
+    settings.finish(format.name)?;
+    Ok(splits)
+}
+
+/// The file or folder that `place` names.
+fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
     let mut looked = Vec::new();
     if let Some(data_dir) = &data_dir
-        && is_plain_name(spec)
+        && is_plain_name(place)
     {
-        looked.push(data_dir.join(spec));
+        looked.push(data_dir.join(place));
     }
-    if !spec.is_empty() {
-        looked.push(PathBuf::from(spec));
+    if !place.is_empty() {
+        looked.push(PathBuf::from(place));
     }
-    match looked.iter().find(|dir| dir.is_dir()) {
-        Some(dir) => read_folder(&folder_name(spec), dir),
-        None => Err(not_found(spec, looked, data_dir.as_deref())),
+    match looked.iter().find(|path| path.exists()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(not_found(place, looked, data_dir.as_deref())),
     }
 }
 
@@ -64,11 +100,10 @@ fn folder_name(spec: &str) -> String {
 fn not_found(spec: &str, looked: Vec<PathBuf>, data_dir: Option<&Path>) -> DataError {
     let in_data_dir = data_dir.map(folders_in).unwrap_or_default();
     let hint = match (in_data_dir.is_empty(), data_dir) {
-        (false, _) => "use one of these names, or the path of a folder with the four IDX files".to_owned(),
-        (true, Some(dir)) => format!(
-            "use `glyphs`, put a folder with the four IDX files into `{}`, or set BATCHWISE_DATA",
-            dir.display()
-        ),
+        (false, _) => "use one of these names, or the path of a file or folder".to_owned(),
+        (true, Some(dir)) => {
+            format!("use `glyphs`, put a data set into `{}`, or set BATCHWISE_DATA", dir.display())
+        }
         (true, None) => {
             "use `glyphs`, or set BATCHWISE_DATA to the folder that holds your data sets".to_owned()
         }
@@ -81,7 +116,8 @@ fn folders_in(data_dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(data_dir) else {
         return Vec::new();
     };
-    let folders = entries.flatten().filter(|entry| is_image_folder(&entry.path()));
+    let is_known = |path: PathBuf| FORMATS.iter().any(|format| (format.matches)(&path));
+    let folders = entries.flatten().filter(|entry| is_known(entry.path()));
     let mut names: Vec<String> =
         folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();

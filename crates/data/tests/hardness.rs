@@ -3,17 +3,16 @@
 //! Seen with the default settings: linear 45 %, nearest neighbour 65 %.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use batchwise_data::{Dataset, Glyphs, GlyphsConfig, Split};
+mod common;
+
+use batchwise_data::{Glyphs, GlyphsConfig, Split};
 
 const N_INPUTS: usize = 784;
 const N_CLASSES: usize = 10;
 
 fn rows(split: Split, n: u64) -> (Vec<f32>, Vec<u32>) {
     let glyphs = Glyphs::new(&GlyphsConfig::default(), split).unwrap();
-    let mut inputs = vec![0.0; n as usize * N_INPUTS];
-    let mut targets = vec![0; n as usize];
-    glyphs.gather(&(0..n).collect::<Vec<_>>(), &mut inputs, &mut targets).unwrap();
-    (inputs, targets)
+    common::gather(&glyphs, &(0..n).collect::<Vec<_>>()).unwrap()
 }
 
 fn scores(weights: &[[f32; N_CLASSES]], input: &[f32]) -> [f32; N_CLASSES] {

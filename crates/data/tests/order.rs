@@ -1,13 +1,17 @@
 //! The order of examples is a bijection per epoch, looks random, and never changes.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use batchwise_data::{DataError, MAX_LEN, Order};
+use batchwise_data::{DataError, MAX_LEN, Order, Row};
 use proptest::prelude::*;
 
+fn indices(order: &Order, positions: std::ops::Range<u64>) -> Vec<u64> {
+    let mut rows = Vec::new();
+    order.rows(positions, &mut rows);
+    rows.into_iter().map(|row| row.index).collect()
+}
+
 fn epoch_of(seed: u64, len: u64, epoch: u64) -> Vec<u64> {
-    let mut indices = Vec::new();
-    Order::new(seed, len).unwrap().fill(epoch * len..(epoch + 1) * len, &mut indices);
-    indices
+    indices(&Order::new(seed, len).unwrap(), epoch * len..(epoch + 1) * len)
 }
 
 proptest! {
@@ -21,19 +25,19 @@ proptest! {
     }
 
     #[test]
-    fn fill_agrees_with_index_across_epochs(seed: u64, len in 1u64..100, start in 0u64..1_000, n in 0u64..300) {
+    fn rows_agree_with_index_across_epochs(seed: u64, len in 1u64..100, start in 0u64..1_000, n in 0u64..300) {
         let order = Order::new(seed, len).unwrap();
-        let mut indices = vec![9; 3];
-        order.fill(start..start + n, &mut indices);
-        prop_assert!(indices.into_iter().eq((start..start + n).map(|position| order.index(position))));
+        let mut rows = Vec::new();
+        order.rows(start..start + n, &mut rows);
+        let expected = (start..start + n).map(|position| Row { index: order.index(position), epoch: position / len });
+        prop_assert!(rows.into_iter().eq(expected));
     }
 
     #[test]
     fn large_sets_stay_in_range_and_distinct(seed: u64, len in 1u64 << 32..=MAX_LEN, offset in 0u64..1 << 32) {
         let order = Order::new(seed, len).unwrap();
         let start = offset.min(len - 100);
-        let mut indices = Vec::new();
-        order.fill(start..start + 100, &mut indices);
+        let mut indices = indices(&order, start..start + 100);
         prop_assert!(indices.iter().all(|index| *index < len));
         indices.sort_unstable();
         indices.dedup();

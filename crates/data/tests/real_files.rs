@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use batchwise_data::{GlyphsConfig, Normaliser, class_counts, open};
+use batchwise_data::{Normaliser, class_counts, open};
 
 fn shared_data() -> Option<PathBuf> {
     let from_environment = std::env::var_os("BATCHWISE_SHARED").map(PathBuf::from);
@@ -25,13 +25,13 @@ fn known_sizes_means_and_deviations() {
             continue;
         }
         n_seen += 1;
-        let splits = open(name, Some(&data_dir), &GlyphsConfig::default()).unwrap();
+        let splits = open(name, Some(&data_dir)).unwrap();
         assert_eq!((splits.train.len(), splits.test.len()), (60_000, 10_000));
-        assert_eq!((splits.train.schema().input_len(), splits.train.schema().n_classes), (784, 10));
+        assert_eq!((splits.train.schema().input_len(), splits.train.schema().n_classes()), (784, Some(10)));
         assert_eq!(splits.train.resident_bytes(), 60_000 * 785);
         let mut pixels = vec![0; 60_000 * 784];
         for (index, image) in (0..).zip(pixels.chunks_exact_mut(784)) {
-            splits.train.grey(index, image).unwrap();
+            splits.train.pixels(index, image).unwrap();
         }
         let normaliser = Normaliser::fit(&pixels);
         assert!((normaliser.mean() - mean).abs() < 1e-4, "{name}: {}", normaliser.mean());

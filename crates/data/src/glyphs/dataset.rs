@@ -9,10 +9,10 @@ use super::alphabet::GLYPHS;
 use super::config::GlyphsConfig;
 use super::draw::{Canvas, Pen};
 use super::pose::{Pose, Segment, place_distractor};
-use crate::dataset::{check_buffers, check_index};
+use crate::dataset::{check_buffers, check_index, check_pixels};
 use crate::images::hex;
 use crate::stream::Stream;
-use crate::{DataError, Dataset, Normaliser, Schema, Unit};
+use crate::{DataError, Dataset, Normaliser, Row, RowsMut, Schema};
 
 /// Changes whenever any example of any configuration changes; part of the content hash.
 pub const GENERATOR_VERSION: u32 = 1;
@@ -53,12 +53,7 @@ impl Glyphs {
     pub fn new(config: &GlyphsConfig, split: Split) -> Result<Glyphs, DataError> {
         let start = Instant::now();
         config.validate()?;
-        let schema = Schema {
-            name: "glyphs".to_owned(),
-            input_shape: vec![1, config.size, config.size],
-            n_classes: config.n_classes,
-            unit: Unit::Example,
-        };
+        let schema = Schema::images("glyphs", [1, config.size, config.size], config.n_classes);
         let glyphs = Glyphs {
             config: config.clone(),
             split,
@@ -85,11 +80,6 @@ impl Glyphs {
     pub fn split(&self) -> Split {
         self.split
     }
-
-    /// The normalisation of the inputs, fitted to training images.
-    pub fn normaliser(&self) -> &Normaliser {
-        &self.normaliser
-    }
 }
 
 impl Dataset for Glyphs {
@@ -104,22 +94,22 @@ impl Dataset for Glyphs {
         }
     }
 
-    fn content_hash(&self) -> &str {
-        &self.content_hash
+    fn content_hash(&self) -> Result<String, DataError> {
+        Ok(self.content_hash.clone())
     }
 
     fn resident_bytes(&self) -> u64 {
         0
     }
 
-    fn gather(&self, indices: &[u64], inputs: &mut [f32], targets: &mut [u32]) -> Result<(), DataError> {
-        check_buffers(&self.schema, indices.len(), inputs, targets)?;
+    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
+        check_buffers(&self.schema, rows.len(), &out)?;
         let mut artist = Artist::new(&self.config);
         let mut pixels = vec![0; self.schema.input_len()];
-        let rows = inputs.chunks_exact_mut(pixels.len()).zip(targets);
-        for (index, (input, target)) in indices.iter().zip(rows) {
-            check_index(&self.schema, *index, self.len())?;
-            *target = artist.draw(self.split, *index, &mut pixels);
+        let values = out.inputs.f32()?.chunks_exact_mut(pixels.len()).zip(out.targets.u32()?);
+        for (row, (input, target)) in rows.iter().zip(values) {
+            check_index(&self.schema, row.index, self.len())?;
+            *target = artist.draw(self.split, row.index, &mut pixels);
             self.normaliser.apply(&pixels, input);
         }
         Ok(())
@@ -131,14 +121,15 @@ impl Dataset for Glyphs {
         Ok(Label::draw(&mut stream, &self.config, self.split).given)
     }
 
-    fn grey(&self, index: u64, pixels: &mut [u8]) -> Result<(), DataError> {
+    fn pixels(&self, index: u64, pixels: &mut [u8]) -> Result<(), DataError> {
         check_index(&self.schema, index, self.len())?;
-        let expected = self.schema.input_len();
-        if pixels.len() != expected {
-            return Err(DataError::BufferLength { buffer: "pixels", found: pixels.len(), expected });
-        }
+        check_pixels(&self.schema, pixels)?;
         Artist::new(&self.config).draw(self.split, index, pixels);
         Ok(())
+    }
+
+    fn normaliser(&self) -> Option<&Normaliser> {
+        Some(&self.normaliser)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use batchwise_data::{DataError, Dataset, Schema, Unit};
+use batchwise_data::{DataError, Dataset, Row, RowsMut, Schema, ValuesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -18,8 +18,7 @@ pub(crate) struct Counting {
 
 impl Counting {
     pub(crate) fn new(len: u64) -> Counting {
-        let schema =
-            Schema { name: "counting".to_owned(), input_shape: vec![2], n_classes: 3, unit: Unit::Example };
+        let schema = Schema::classes("counting", &[2], 3);
         Counting { schema, len, fails_at: None, panics_at: None }
     }
 }
@@ -31,14 +30,15 @@ impl Dataset for Counting {
     fn len(&self) -> u64 {
         self.len
     }
-    fn content_hash(&self) -> &str {
-        "00"
+    fn content_hash(&self) -> Result<String, DataError> {
+        Ok("00".to_owned())
     }
     fn resident_bytes(&self) -> u64 {
         0
     }
-    fn gather(&self, indices: &[u64], inputs: &mut [f32], targets: &mut [u32]) -> Result<(), DataError> {
-        for (k, index) in indices.iter().enumerate() {
+    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
+        let (inputs, targets) = (out.inputs.f32()?, out.targets.u32()?);
+        for (k, Row { index, .. }) in rows.iter().enumerate() {
             if Some(*index) == self.fails_at {
                 return Err(DataError::NoPixels { name: format!("row {index}") });
             }
@@ -52,6 +52,25 @@ impl Dataset for Counting {
     fn label(&self, index: u64) -> Result<u32, DataError> {
         Ok((index % 3) as u32)
     }
+}
+
+/// The inputs and class numbers of some examples.
+pub(crate) fn gather(dataset: &dyn Dataset, indices: &[u64]) -> Result<(Vec<f32>, Vec<u32>), DataError> {
+    let mut inputs = vec![f32::NAN; indices.len() * dataset.schema().input_len()];
+    let mut targets = vec![u32::MAX; indices.len()];
+    gather_into(dataset, indices, &mut inputs, &mut targets)?;
+    Ok((inputs, targets))
+}
+
+/// As [`gather`], into buffers that may have the wrong lengths.
+pub(crate) fn gather_into(
+    dataset: &dyn Dataset,
+    indices: &[u64],
+    inputs: &mut [f32],
+    targets: &mut [u32],
+) -> Result<(), DataError> {
+    let rows: Vec<Row> = indices.iter().map(|index| Row::new(*index)).collect();
+    dataset.gather(&rows, RowsMut { inputs: ValuesMut::F32(inputs), targets: ValuesMut::U32(targets) })
 }
 
 pub(crate) fn image_bytes(n: u32, rows: u32, columns: u32, pixels: &[u8]) -> Vec<u8> {
