@@ -28,7 +28,7 @@ fn idx_folder(n: usize) -> std::path::PathBuf {
 
 fn gather(c: &mut Criterion) {
     let dir = idx_folder(60_000);
-    let idx = open(&dir.display().to_string(), None, &Default::default()).unwrap().train;
+    let idx = open(&dir.display().to_string(), None).unwrap().train;
     std::fs::remove_dir_all(&dir).unwrap();
     for (name, dataset) in [("gather/idx", idx), ("gather/glyphs", glyphs(60_000).unwrap())] {
         let mut group = c.benchmark_group(name);
