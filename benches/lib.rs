@@ -2,6 +2,10 @@
 
 #![warn(missing_docs)]
 
+mod images;
+
+pub use images::{N_FEATURES, copy_rate, single_pass_rows, synthetic_images};
+
 use batchwise_data::{DataError, Dataset, Row, RowsMut, Schema, ValuesMut, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
