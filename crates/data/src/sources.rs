@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::images::is_image_folder;
+use crate::idx_folder::is_idx_folder;
 use crate::settings::Settings;
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
@@ -23,7 +23,7 @@ struct Format {
 /// The first that matches is taken.
 const FORMATS: &[Format] = &[Format {
     name: "a folder of IDX files",
-    matches: is_image_folder,
+    matches: is_idx_folder,
     open: |name, dir, _| read_folder(name, dir),
 }];
 

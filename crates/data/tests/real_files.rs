@@ -33,9 +33,13 @@ fn known_sizes_means_and_deviations() {
         for (index, image) in (0..).zip(pixels.chunks_exact_mut(784)) {
             splits.train.pixels(index, image).unwrap();
         }
-        let normaliser = Normaliser::fit(&pixels);
-        assert!((normaliser.mean() - mean).abs() < 1e-4, "{name}: {}", normaliser.mean());
-        assert!((normaliser.deviation() - deviation).abs() < 1e-4, "{name}: {}", normaliser.deviation());
+        let normaliser = Normaliser::fit(&pixels, [1, 28, 28]);
+        assert!((normaliser.mean()[0] - mean).abs() < 1e-4, "{name}: {}", normaliser.mean()[0]);
+        assert!(
+            (normaliser.deviation()[0] - deviation).abs() < 1e-4,
+            "{name}: {}",
+            normaliser.deviation()[0]
+        );
         let counts = class_counts(splits.test.as_ref()).unwrap().counts;
         let first_labels: Vec<u32> = (0..3).map(|index| splits.train.label(index).unwrap()).collect();
         match name {
