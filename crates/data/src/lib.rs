@@ -33,8 +33,10 @@
 mod batch;
 mod batches;
 mod buffer;
+mod cifar;
 mod dataset;
 mod error;
+mod files;
 mod glyphs;
 mod idx;
 mod idx_folder;
@@ -52,6 +54,7 @@ mod stream;
 
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
+pub use cifar::{CifarLabels, read_cifar};
 pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
 pub use error::{At, DataError};
 pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cifar::{is_cifar_folder, open_cifar};
 use crate::idx_folder::is_idx_folder;
 use crate::settings::Settings;
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
@@ -21,11 +22,14 @@ struct Format {
 }
 
 /// The first that matches is taken.
-const FORMATS: &[Format] = &[Format {
-    name: "a folder of IDX files",
-    matches: is_idx_folder,
-    open: |name, dir, _| read_folder(name, dir),
-}];
+const FORMATS: &[Format] = &[
+    Format {
+        name: "a folder of IDX files",
+        matches: is_idx_folder,
+        open: |name, dir, _| read_folder(name, dir),
+    },
+    Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
+];
 
 /// Opens a data set.
 ///
