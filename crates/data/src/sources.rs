@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cifar::{is_cifar_folder, open_cifar};
 use crate::idx_folder::is_idx_folder;
+use crate::image_folder::{is_image_folder, open_image_folder};
 use crate::settings::Settings;
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
@@ -29,6 +30,7 @@ const FORMATS: &[Format] = &[
         open: |name, dir, _| read_folder(name, dir),
     },
     Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
+    Format { name: "a folder of images by class", matches: is_image_folder, open: open_image_folder },
 ];
 
 /// Opens a data set.
