@@ -30,6 +30,7 @@
 
 #![warn(missing_docs)]
 
+mod augment;
 mod batch;
 mod batches;
 mod buffer;
@@ -56,6 +57,7 @@ mod settings;
 mod sources;
 mod stream;
 
+pub use augment::{AugmentConfig, Augmented};
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
 pub use cifar::{CifarLabels, read_cifar};
