@@ -1,6 +1,7 @@
 //! Encoded images (PNG, JPEG) as bytes: channel after channel, of a wanted size.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::imageops::{FilterType, resize};
@@ -105,9 +106,13 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     read_small(path, MAX_FILE_BYTES)
 }
 
-/// Reads no more of an encoded image than its header.
-pub(crate) fn image_header(bytes: &[u8]) -> Result<ImageHeader, BadImage> {
-    header(&decoder(bytes)?, bytes.len())
+/// Reads no more of an image file than its header.
+pub(crate) fn read_header(path: &Path) -> Result<ImageHeader, DataError> {
+    let refused = |source| DataError::Read { path: path.to_owned(), offset: 0, source };
+    let file = File::open(path).map_err(refused)?;
+    let n_bytes = file.metadata().map_err(refused)?.len();
+    let decoder = decoder(BufReader::new(file), n_bytes);
+    decoder.and_then(|decoder| header(&decoder, n_bytes)).map_err(|bad| bad.at(path))
 }
 
 /// Decodes an image, with 1 or 3 channels.
@@ -116,8 +121,9 @@ pub(crate) fn decode(
     n_channels: usize,
     size: Option<[usize; 2]>,
 ) -> Result<DecodedImage, BadImage> {
-    let decoder = decoder(bytes)?;
-    let ImageHeader { n_rows, n_columns, .. } = header(&decoder, bytes.len())?;
+    let n_bytes = bytes.len() as u64;
+    let decoder = decoder(Cursor::new(bytes), n_bytes)?;
+    let ImageHeader { n_rows, n_columns, .. } = header(&decoder, n_bytes)?;
     let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     let [n_rows, n_columns] = size.unwrap_or([n_rows, n_columns]);
     let shape = [n_channels, n_rows, n_columns];
@@ -135,19 +141,19 @@ pub(crate) fn decode(
     Ok(DecodedImage { shape, pixels: planes(image.as_raw()) })
 }
 
-fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, BadImage> {
+fn decoder<'a>(content: impl BufRead + Seek + 'a, n_bytes: u64) -> Result<impl ImageDecoder + 'a, BadImage> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(most_decoded(bytes.len()));
-    let mut reader = ImageReader::new(Cursor::new(bytes))
+    limits.max_alloc = Some(most_decoded(n_bytes));
+    let mut reader = ImageReader::new(content)
         .with_guessed_format()
         .map_err(|error| BadImage { found: error.to_string(), expected: "an image".to_owned() })?;
     reader.limits(limits);
     reader.into_decoder().map_err(damaged)
 }
 
-fn header(decoder: &impl ImageDecoder, n_bytes: usize) -> Result<ImageHeader, BadImage> {
+fn header(decoder: &impl ImageDecoder, n_bytes: u64) -> Result<ImageHeader, BadImage> {
     let (width, height) = decoder.dimensions();
     let is_sound = (1..=MAX_SIDE).contains(&width)
         && (1..=MAX_SIDE).contains(&height)
@@ -167,8 +173,8 @@ fn header(decoder: &impl ImageDecoder, n_bytes: usize) -> Result<ImageHeader, Ba
 }
 
 /// Bytes that decoding a file of so many may take; small files have room for the decoder's own tables.
-fn most_decoded(n_bytes: usize) -> u64 {
-    (n_bytes as u64).saturating_mul(MAX_RATIO).saturating_add(1 << 16).min(MAX_DECODED_BYTES)
+fn most_decoded(n_bytes: u64) -> u64 {
+    n_bytes.saturating_mul(MAX_RATIO).saturating_add(1 << 16).min(MAX_DECODED_BYTES)
 }
 
 fn damaged(error: image::ImageError) -> BadImage {

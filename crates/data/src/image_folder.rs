@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::{check_channels, check_size, image_header, read_bytes};
+use crate::decode::{check_channels, check_size, read_header};
 use crate::image_files::{Decoder, ImageFile, decode_all};
 use crate::image_list::{ClassFiles, has_classes, list_classes};
 use crate::images::image_schema;
@@ -207,11 +207,10 @@ fn choose_decoder(
     test: &[ImageFile],
     config: &ImageFolderConfig,
 ) -> Result<Decoder, DataError> {
-    let header = |file: &ImageFile| image_header(&read_bytes(&file.path)?).map_err(|bad| bad.at(&file.path));
     let [n_rows, n_columns] = match (config.size, train.first()) {
         (Some(size), _) => size,
         (None, Some(first)) => {
-            let header = header(first)?;
+            let header = read_header(&first.path)?;
             [header.n_rows, header.n_columns]
         }
         (None, None) => [1, 1],
@@ -221,7 +220,7 @@ fn choose_decoder(
         None => {
             let mut n_channels = 1;
             for file in train.iter().chain(test) {
-                if header(file)?.has_colour {
+                if read_header(&file.path)?.has_colour {
                     n_channels = 3;
                     break;
                 }

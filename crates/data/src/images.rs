@@ -188,11 +188,10 @@ pub(crate) enum Labels {
 impl Labels {
     /// Narrows the labels if all fit into bytes.
     pub(crate) fn new(labels: Vec<u32>) -> Labels {
-        let bytes: Result<Vec<u8>, _> = labels.iter().map(|label| u8::try_from(*label)).collect();
-        match bytes {
-            Ok(bytes) => Labels::Bytes(bytes),
-            Err(_) => Labels::Words(labels),
+        if labels.iter().all(|label| *label <= u32::from(u8::MAX)) {
+            return Labels::Bytes(labels.iter().map(|label| *label as u8).collect());
         }
+        Labels::Words(labels)
     }
 
     pub(crate) fn len(&self) -> usize {

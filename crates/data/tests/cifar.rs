@@ -153,7 +153,7 @@ fn broken_files_never_panic() {
     write_hundred(dir.path());
     let path = dir.path().join("train.bin");
     let good = std::fs::read(&path).unwrap();
-    broken_twins(&good, 1_500, |bytes| {
+    broken_twins(&good, 300, |bytes| {
         std::fs::write(&path, bytes).unwrap();
         match read_cifar("twin", dir.path(), CifarLabels::Fine) {
             Ok(splits) => drop(gather(splits.train.as_ref(), &[0]).unwrap()),

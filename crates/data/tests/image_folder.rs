@@ -263,7 +263,7 @@ fn damaged_images_never_panic() {
     for (image, format) in
         [(colour(7), ImageFormat::Png), (grey(7), ImageFormat::Png), (colour(7), ImageFormat::Jpeg)]
     {
-        broken_twins(&encoded(&image, format), 600, |bytes| {
+        broken_twins(&encoded(&image, format), 400, |bytes| {
             std::fs::write(&path, bytes).unwrap();
             match read_image(&path, 3, Some([2, 2])) {
                 Ok(image) => assert_eq!((image.shape, image.pixels.len()), ([3, 2, 2], 12)),
