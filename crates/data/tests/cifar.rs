@@ -133,6 +133,14 @@ fn wrong_files_are_named() {
         let message = read_cifar("bad", dir.path(), CifarLabels::Fine).unwrap_err().to_string();
         assert!(message.contains("batches.meta.txt") && message.contains(part), "{message}");
     }
+    #[cfg(unix)]
+    {
+        // A file without an end.
+        std::fs::remove_file(&names).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &names).unwrap();
+        let message = read_cifar("bad", dir.path(), CifarLabels::Fine).unwrap_err().to_string();
+        assert!(message.contains("more than 65536 bytes"), "{message}");
+    }
     let error = read_cifar("bad", Path::new("/nowhere"), CifarLabels::Fine).unwrap_err();
     assert!(matches!(error, DataError::MissingFile { .. }), "{error}");
 }

@@ -112,6 +112,11 @@ fn trailing_bytes() {
         let error = error_with("train-labels-idx1-ubyte", &content);
         assert!(matches!(error, DataError::TrailingBytes { expected: 12, .. }), "{error}");
     }
+    let bytes = image_bytes(4, 2, 3, &[5; 25]);
+    for content in [bytes.clone(), gzip(&bytes)] {
+        let error = error_with("train-images-idx3-ubyte", &content);
+        assert!(matches!(error, DataError::TrailingBytes { expected: 40, .. }), "{error}");
+    }
 }
 
 #[test]
