@@ -19,6 +19,8 @@ const N_PIXELS: usize = 3 * 32 * 32;
 const MAX_NAMES_BYTES: u64 = 1 << 16;
 
 /// Which labels of CIFAR-100 are the classes; CIFAR-10 has only one kind.
+///
+/// In the name of a data set: `cifar-100:labels=coarse`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CifarLabels {
     /// The 100 classes.

@@ -17,6 +17,8 @@ use crate::{At, DataError, Dataset, Splits};
 const TEST_FOLDERS: [&str; 3] = ["test", "val", "validation"];
 
 /// How a folder of images is read.
+///
+/// In the name of a data set: `photos:size=64,channels=3,test=0.1,seed=1,memory=512`, with the memory in MiB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageFolderConfig {
     /// Rows and columns that all images are resized to; without it they must have one size.
@@ -43,7 +45,7 @@ impl Default for ImageFolderConfig {
 /// Either the folder has a split: `train/CLASS/*.png` and `test/CLASS/*.png` (or `val`, or `validation`); or it holds
 /// only `CLASS/*.png`, and is split by [`ImageFolderConfig::test`]. Which side an image is on then depends on nothing but
 /// the seed and its path in the folder: it stays there whatever other images come or go. `.jpg` and `.jpeg` are read as
-/// `.png`; other files, hidden ones and deeper folders are ignored (the log counts them); a link that leads out of the
+/// `.png`; other files, hidden ones and deeper folders are ignored; a link that leads out of the
 /// folder is an error. Classes are the names of the training folders that hold images, sorted.
 ///
 /// Every image is decoded once while the set is opened, on all cores: what is broken shows at once, and the mean and

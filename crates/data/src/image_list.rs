@@ -19,13 +19,14 @@ pub(crate) struct ClassFiles {
 
 /// Lists the folders of `dir` that hold images, sorted by name, each with its images.
 ///
-/// Hidden entries, other files, and folders in a class's folder are ignored and counted in the log.
+/// Hidden entries are ignored; so are other files, and folders in a class's folder, and the log counts them.
 ///
 /// # Errors
 ///
 /// [`DataError::Read`]; [`DataError::Format`] for a link that leads out of `root`, and a name that is not UTF-8.
 pub(crate) fn list_classes(root: &Path, dir: &Path) -> Result<Vec<ClassFiles>, DataError> {
     let root = root.canonicalize().map_err(|source| refused(root, source))?;
+    stay_within(&root, dir)?;
     let mut classes = Vec::new();
     let mut n_ignored = 0u64;
     for entry in entries(dir)? {
@@ -91,21 +92,27 @@ impl From<std::fs::FileType> for Kind {
     }
 }
 
-/// What an entry is, or what it is a link to. A link must stay within `root`: otherwise the set would change with what is
-/// elsewhere, and show files that nobody put into it.
+/// What an entry is, or what it is a link to.
 fn kind(root: &Path, entry: &DirEntry) -> Result<Kind, DataError> {
     let path = entry.path();
     let kind = entry.file_type().map_err(|source| refused(&path, source))?;
     if !kind.is_symlink() {
         return Ok(kind.into());
     }
-    let target = path.canonicalize().map_err(|source| refused(&path, source))?;
+    let target = stay_within(root, &path)?;
+    let metadata = target.metadata().map_err(|source| refused(&path, source))?;
+    Ok(metadata.file_type().into())
+}
+
+/// Where a path leads to, which must be in `root`: otherwise the set would change with what is elsewhere, and show files
+/// that nobody put into it.
+fn stay_within(root: &Path, path: &Path) -> Result<PathBuf, DataError> {
+    let target = path.canonicalize().map_err(|source| refused(path, source))?;
     if target.starts_with(root) {
-        let metadata = target.metadata().map_err(|source| refused(&path, source))?;
-        return Ok(metadata.file_type().into());
+        return Ok(target);
     }
     Err(DataError::Format {
-        path,
+        path: path.to_owned(),
         at: At::File,
         what: "the target of the link".to_owned(),
         found: format!("`{}`", target.display()),

@@ -256,6 +256,18 @@ fn links_stay_within_the_folder() {
     std::fs::remove_file(&link).unwrap();
     symlink(elsewhere.path(), dir.path().join("train/fox")).unwrap();
     assert!(open_in(dir.path(), "").unwrap_err().to_string().contains("fox"));
+    std::fs::remove_file(dir.path().join("train/fox")).unwrap();
+    // The whole test split elsewhere.
+    std::fs::rename(dir.path().join("val"), elsewhere.path().join("val")).unwrap();
+    symlink(elsewhere.path().join("val"), dir.path().join("val")).unwrap();
+    let message = open_in(dir.path(), "").unwrap_err().to_string();
+    assert!(message.contains("the target of the link"), "{message}");
+    // The folder itself may be a link.
+    let outer = tempfile::tempdir().unwrap();
+    std::fs::remove_file(dir.path().join("val")).unwrap();
+    std::fs::rename(elsewhere.path().join("val"), dir.path().join("val")).unwrap();
+    symlink(dir.path(), outer.path().join("set")).unwrap();
+    assert_eq!(open_in(&outer.path().join("set"), "").unwrap().train.len(), 4);
 }
 
 #[test]
