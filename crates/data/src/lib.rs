@@ -30,32 +30,47 @@
 
 #![warn(missing_docs)]
 
+mod augment;
 mod batch;
 mod batches;
 mod buffer;
+mod cifar;
+mod contact_sheet;
 mod dataset;
+mod decode;
 mod error;
+mod files;
 mod glyphs;
 mod idx;
+mod idx_folder;
+mod image_files;
+mod image_folder;
+mod image_list;
 mod images;
 mod info;
 mod loader;
-#[expect(dead_code, reason = "the formats that map files follow")]
 mod map;
 mod order;
+mod pixel_rows;
 mod pixels;
 mod schema;
 mod settings;
 mod sources;
 mod stream;
 
+pub use augment::{AugmentConfig, Augmented};
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
+pub use cifar::{CifarLabels, read_cifar};
+pub use contact_sheet::contact_sheet;
 pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
+pub use decode::{DecodedImage, read_image};
 pub use error::{At, DataError};
 pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};
 pub use idx::{IdxImages, read_images, read_labels};
-pub use images::{ByteImages, read_folder};
+pub use idx_folder::read_folder;
+pub use image_folder::{ImageFolderConfig, read_image_folder};
+pub use images::ByteImages;
 pub use info::{ClassCounts, DatasetInfo, InputMoments, class_counts, dataset_info, input_moments};
 pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
 pub use order::{MAX_LEN, Order};

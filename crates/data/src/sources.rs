@@ -3,7 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::images::is_image_folder;
+use crate::cifar::{is_cifar_folder, open_cifar};
+use crate::idx_folder::is_idx_folder;
+use crate::image_folder::{is_image_folder, open_image_folder};
 use crate::settings::Settings;
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
@@ -21,11 +23,15 @@ struct Format {
 }
 
 /// The first that matches is taken.
-const FORMATS: &[Format] = &[Format {
-    name: "a folder of IDX files",
-    matches: is_image_folder,
-    open: |name, dir, _| read_folder(name, dir),
-}];
+const FORMATS: &[Format] = &[
+    Format {
+        name: "a folder of IDX files",
+        matches: is_idx_folder,
+        open: |name, dir, _| read_folder(name, dir),
+    },
+    Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
+    Format { name: "a folder of images by class", matches: is_image_folder, open: open_image_folder },
+];
 
 /// Opens a data set.
 ///
