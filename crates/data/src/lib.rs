@@ -58,7 +58,7 @@ pub use idx::{IdxImages, read_images, read_labels};
 pub use images::{ByteImages, read_folder};
 pub use info::{ClassCounts, DatasetInfo, InputMoments, class_counts, dataset_info, input_moments};
 pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
-pub use order::{MAX_LEN, Order};
+pub use order::{MAX_LEN, Order, Shard};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};

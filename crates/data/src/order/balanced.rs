@@ -1,0 +1,81 @@
+//! Drawing each class equally often.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::permutation::Permutation;
+use crate::stream::Stream;
+use crate::{DataError, Dataset};
+
+const DOMAIN: &[u8; 16] = b"batchwise/class1";
+
+/// The examples of each class that occurs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Members {
+    /// Example numbers, class after class.
+    examples: Vec<u64>,
+    /// Where each class begins in `examples`, and the end.
+    starts: Vec<usize>,
+}
+
+impl Members {
+    /// # Errors
+    ///
+    /// What [`Dataset::label`] returns.
+    pub(super) fn of(dataset: &dyn Dataset) -> Result<Members, DataError> {
+        let labels: Result<Vec<u32>, DataError> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+        Ok(Members::new(&labels?))
+    }
+
+    pub(super) fn new(labels: &[u32]) -> Members {
+        let mut examples: Vec<u64> = (0..labels.len() as u64).collect();
+        let label = |example: &u64| labels[*example as usize];
+        // Stable: within a class examples keep their order.
+        examples.sort_by_key(label);
+        let mut starts = vec![0];
+        let ends = examples.windows(2).enumerate().filter(|(_, pair)| label(&pair[0]) != label(&pair[1]));
+        starts.extend(ends.map(|(i, _)| i + 1));
+        starts.push(examples.len());
+        Members { examples, starts }
+    }
+
+    pub(super) fn n_examples(&self) -> u64 {
+        self.examples.len() as u64
+    }
+
+    fn n_classes(&self) -> u64 {
+        self.starts.len() as u64 - 1
+    }
+
+    fn class(&self, class: u64) -> &[u64] {
+        &self.examples[self.starts[class as usize]..self.starts[class as usize + 1]]
+    }
+
+    /// Calls `each` with the example at each position.
+    ///
+    /// Block t of as many positions as there are classes holds the t-th draw of every class. The draws of a class of n
+    /// examples are permutations of them one after another, n draws each.
+    pub(super) fn for_each(&self, seed: u64, positions: Range<u64>, mut each: impl FnMut(u64)) {
+        let n_classes = self.n_classes();
+        let mut position = positions.start;
+        // Of each class the permutation it was at last, and its number.
+        let mut passes: HashMap<u64, (u64, Permutation)> = HashMap::new();
+        while position < positions.end {
+            let (block, first) = (position / n_classes, position % n_classes);
+            let n = (n_classes - first).min(positions.end - position);
+            let classes = Permutation::new(Stream::new(DOMAIN, seed, block, 0), n_classes);
+            classes.for_each(first, n, |class| {
+                let members = self.class(class);
+                let len = members.len() as u64;
+                let (pass, offset) = (block / len, block % len);
+                let make = || (pass, Permutation::new(Stream::new(DOMAIN, seed, pass, 1 + class), len));
+                let current = passes.entry(class).or_insert_with(make);
+                if current.0 != pass {
+                    *current = make();
+                }
+                each(members[current.1.index(offset) as usize]);
+            });
+            position += n;
+        }
+    }
+}
