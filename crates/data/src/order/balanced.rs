@@ -51,11 +51,11 @@ impl Members {
         &self.examples[self.starts[class as usize]..self.starts[class as usize + 1]]
     }
 
-    /// Calls `each` with the example at each position.
+    /// Calls `each` with the examples at `positions`, part by part.
     ///
     /// Block t of as many positions as there are classes holds the t-th draw of every class. The draws of a class of n
     /// examples are permutations of them one after another, n draws each.
-    pub(super) fn for_each(&self, seed: u64, positions: Range<u64>, mut each: impl FnMut(u64)) {
+    pub(super) fn for_each(&self, seed: u64, positions: Range<u64>, mut each: impl FnMut(&[u64])) {
         let n_classes = self.n_classes();
         let mut position = positions.start;
         // Of each class the permutation it was at last, and its number.
@@ -64,16 +64,18 @@ impl Members {
             let (block, first) = (position / n_classes, position % n_classes);
             let n = (n_classes - first).min(positions.end - position);
             let classes = Permutation::new(Stream::new(DOMAIN, seed, block, 0), n_classes);
-            classes.for_each(first, n, |class| {
-                let members = self.class(class);
-                let len = members.len() as u64;
-                let (pass, offset) = (block / len, block % len);
-                let make = || (pass, Permutation::new(Stream::new(DOMAIN, seed, pass, 1 + class), len));
-                let current = passes.entry(class).or_insert_with(make);
-                if current.0 != pass {
-                    *current = make();
+            classes.for_each(first, n, |classes| {
+                for class in classes.iter().copied() {
+                    let members = self.class(class);
+                    let len = members.len() as u64;
+                    let (pass, offset) = (block / len, block % len);
+                    let make = || (pass, Permutation::new(Stream::new(DOMAIN, seed, pass, 1 + class), len));
+                    let current = passes.entry(class).or_insert_with(make);
+                    if current.0 != pass {
+                        *current = make();
+                    }
+                    each(&[members[current.1.index(offset) as usize]]);
                 }
-                each(members[current.1.index(offset) as usize]);
             });
             position += n;
         }

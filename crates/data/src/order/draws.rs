@@ -8,17 +8,21 @@ const DOMAIN: &[u8; 16] = b"batchwise/draws1";
 /// Positions that share a stream: what the generator computes at once.
 const BLOCK: u64 = 32;
 
-/// Calls `each` with 64 random bits for each position, a pure function of `seed` and the position.
-pub(super) fn for_each(seed: u64, positions: Range<u64>, mut each: impl FnMut(u64)) {
+/// Calls `each`, part by part, with what `choose` makes of 64 random bits for each position: a pure function of `seed`
+/// and the position.
+pub(super) fn for_each(
+    seed: u64,
+    positions: Range<u64>,
+    choose: impl Fn(u64) -> u64,
+    mut each: impl FnMut(&[u64]),
+) {
     let mut position = positions.start;
     while position < positions.end {
         let (block, first) = (position / BLOCK, position % BLOCK);
         let n = (BLOCK - first).min(positions.end - position);
         let mut stream = Stream::new(DOMAIN, seed, block, 0);
-        (0..first).for_each(|_| {
-            stream.bits();
-        });
-        (0..n).for_each(|_| each(stream.bits()));
+        let indices: [u64; BLOCK as usize] = std::array::from_fn(|_| choose(stream.bits()));
+        each(&indices[first as usize..(first + n) as usize]);
         position += n;
     }
 }

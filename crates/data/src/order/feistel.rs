@@ -9,10 +9,11 @@ const LANES: usize = 32;
 /// Fewer than this are computed one by one.
 const MIN_BULK: u64 = 4;
 
-const MAX_PAIRS: usize = 12;
-const FEW_PAIRS: usize = 6;
-/// Below this many values a network of few rounds is told from chance by counting over many keys.
-const SMALL: u64 = 1 << 12;
+/// Enough for the shortest network, of 8 rows.
+const MAX_PAIRS: u32 = 8;
+const MIN_PAIRS: u32 = 4;
+/// How far from chance, as a power of two, a network may be.
+const BITS: u32 = 20;
 
 /// The bijection: a value is a cell of a table of `n_rows` × `n_columns`, and rounds shift its row by a function of
 /// its column and its column by a function of its row.
@@ -20,13 +21,17 @@ const SMALL: u64 = 1 << 12;
 /// The table is the least near-square one that holds `len` cells, so that fewer than `n_rows` cells are too many and a
 /// walk past them is rare. The number of rows is even: a shift by one row is then an odd permutation, so that both
 /// parities occur.
+///
+/// A network of p pairs of rounds over r rows is told from chance by two of its values with an advantage of about
+/// r^(1-p) (compare the attacks of Patarin, Generic Attacks on Feistel Schemes, ASIACRYPT 2001). Short tables get more
+/// rounds, so that it is below 2^-20 everywhere.
 pub(crate) struct Feistel {
     len: u64,
     n_rows: u32,
     n_columns: u32,
     n_pairs: usize,
     /// For each pair of rounds the key that shifts rows and the key that shifts columns.
-    keys: [[Key; 2]; MAX_PAIRS],
+    keys: [[Key; 2]; MAX_PAIRS as usize],
 }
 
 #[derive(Clone, Copy)]
@@ -36,12 +41,12 @@ struct Key {
 }
 
 impl Feistel {
-    /// A permutation of at least 4 and at most [`super::MAX_LEN`] values.
+    /// A permutation of at least 64 and at most [`super::MAX_LEN`] values.
     pub(super) fn new(stream: &mut Stream, len: u64) -> Feistel {
         // At most 2^20, so that the columns fit as well.
-        let n_rows = (len.isqrt() & !1).max(2);
-        let n_pairs = if len < SMALL { MAX_PAIRS } else { FEW_PAIRS };
-        let mut keys = [[Key { before: 0, between: 0 }; 2]; MAX_PAIRS];
+        let n_rows = len.isqrt().max(8) & !1;
+        let n_pairs = (1 + BITS.div_ceil(n_rows.ilog2())).clamp(MIN_PAIRS, MAX_PAIRS) as usize;
+        let mut keys = [[Key { before: 0, between: 0 }; 2]; MAX_PAIRS as usize];
         for key in keys.iter_mut().take(n_pairs).flatten() {
             *key = Key { before: stream.word(), between: stream.word() };
         }
@@ -58,23 +63,26 @@ impl Feistel {
         value
     }
 
-    /// Calls `each` with the index of each of the `n` offsets from `first` on, which are all below `len`.
-    pub(super) fn for_each(&self, first: u64, n: u64, mut each: impl FnMut(u64)) {
+    /// Calls `each` with the indices of the `n` offsets from `first` on, which are all below `len`, part by part.
+    pub(super) fn for_each(&self, first: u64, n: u64, mut each: impl FnMut(&[u64])) {
         if n < MIN_BULK {
-            (first..first + n).for_each(|offset| each(self.index(offset)));
+            (first..first + n).for_each(|offset| each(&[self.index(offset)]));
             return;
         }
         let arch = Arch::new();
+        let mut values = [0; LANES];
         for start in (0..n).step_by(LANES) {
-            let mut values = arch.dispatch(Chunk { network: self, first: first + start });
+            let greatest = arch.dispatch(Chunk { network: self, first: first + start, values: &mut values });
             let values = &mut values[..LANES.min((n - start) as usize)];
-            for value in values {
-                // Rare: see the size of the table.
-                while self.len <= *value {
-                    *value = self.encrypt(*value);
+            // Rare: see the size of the table.
+            if self.len <= greatest {
+                for value in values.iter_mut() {
+                    while self.len <= *value {
+                        *value = self.encrypt(*value);
+                    }
                 }
-                each(*value);
             }
+            each(values);
         }
     }
 
@@ -116,33 +124,46 @@ impl Key {
     }
 }
 
-/// The values of [`LANES`] offsets from `first` on, not yet walked below `len`.
+/// Writes the values of [`LANES`] offsets from `first` on, not yet walked below `len`, and returns the greatest.
 struct Chunk<'a> {
     network: &'a Feistel,
     first: u64,
+    values: &'a mut [u64; LANES],
 }
 
 impl NullaryFnOnce for Chunk<'_> {
-    type Output = [u64; LANES];
+    type Output = u64;
 
     #[inline(always)]
-    fn call(self) -> [u64; LANES] {
-        let Chunk { network, first } = self;
+    fn call(self) -> u64 {
+        let Chunk { network, first, values } = self;
         let n_columns = u64::from(network.n_columns);
-        let (mut row, mut column) = ((first / n_columns) as u32, (first % n_columns) as u32);
+        let (row, column) = ((first / n_columns) as u32, (first % n_columns) as u32);
         let (mut rows, mut columns) = ([0; LANES], [0; LANES]);
         // Lanes past the end of the table compute something that nobody looks at.
-        for lane in 0..LANES {
-            (rows[lane], columns[lane]) = (row, column);
-            let is_last = u32::from(column + 1 == network.n_columns);
-            row += is_last;
-            column = (column + 1) * (1 - is_last);
+        if network.n_columns < LANES as u32 {
+            let (mut row, mut column) = (row, column);
+            for lane in 0..LANES {
+                (rows[lane], columns[lane]) = (row, column);
+                column += 1;
+                if column == network.n_columns {
+                    (row, column) = (row + 1, 0);
+                }
+            }
+        } else {
+            for lane in 0..LANES {
+                let ahead = column + lane as u32;
+                let is_next = network.n_columns <= ahead;
+                rows[lane] = row + u32::from(is_next);
+                columns[lane] = ahead.min(ahead.wrapping_sub(network.n_columns));
+            }
         }
         network.rounds(&mut rows, &mut columns);
-        let mut values = [0; LANES];
+        let mut greatest = 0;
         for lane in 0..LANES {
             values[lane] = network.join(rows[lane], columns[lane]);
+            greatest = greatest.max(values[lane]);
         }
-        values
+        greatest
     }
 }

@@ -30,11 +30,12 @@ impl Permutation {
         }
     }
 
-    /// Calls `each` with the index of each of the `n` offsets from `first` on, which are all below `len`.
-    pub(crate) fn for_each(&self, first: u64, n: u64, mut each: impl FnMut(u64)) {
+    /// Calls `each` with the indices of the `n` offsets from `first` on, which are all below `len`, part by part.
+    pub(crate) fn for_each(&self, first: u64, n: u64, mut each: impl FnMut(&[u64])) {
         match self {
             Permutation::Tiny(table) => {
-                table[first as usize..(first + n) as usize].iter().for_each(|index| each(u64::from(*index)));
+                let indices = table.map(u64::from);
+                each(&indices[first as usize..(first + n) as usize]);
             }
             Permutation::Large(network) => network.for_each(first, n, each),
         }
@@ -72,7 +73,7 @@ mod tests {
                 let n = n.min(len - first);
                 let permutation = permutation(seed, len);
                 let mut bulk = Vec::new();
-                permutation.for_each(first, n, |index| bulk.push(index));
+                permutation.for_each(first, n, |indices| bulk.extend_from_slice(indices));
                 let single: Vec<u64> = (first..first + n).map(|offset| permutation.index(offset)).collect();
                 prop_assert!(single.iter().all(|index| *index < len));
                 prop_assert_eq!(bulk, single);
@@ -85,8 +86,10 @@ mod tests {
         let borders = [1u64, 2, 3, 63, 64, 65, 66, 80, 81, 99, 100, 1023, 1024, 4095, 4096, 4097, 65_535, 65_537];
         for len in borders {
             let mut seen = vec![false; len as usize];
-            permutation(len, len).for_each(0, len, |index| {
-                assert!(!std::mem::replace(&mut seen[index as usize], true), "{index} of {len} twice");
+            permutation(len, len).for_each(0, len, |indices| {
+                for index in indices {
+                    assert!(!std::mem::replace(&mut seen[*index as usize], true), "{index} of {len} twice");
+                }
             });
             assert!(seen.into_iter().all(|seen| seen), "{len}");
         }
