@@ -32,6 +32,7 @@
 
 mod batch;
 mod batches;
+mod buckets;
 mod buffer;
 mod dataset;
 mod error;
@@ -48,9 +49,11 @@ mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod wrappers;
 
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
+pub use buckets::{BucketLimits, BucketStats, Buckets};
 pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
 pub use error::{At, DataError};
 pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};
@@ -62,3 +65,4 @@ pub use order::{MAX_LEN, Order, Shard};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};
+pub use wrappers::{LabelNoise, Subset, split_by_fraction, split_by_key};

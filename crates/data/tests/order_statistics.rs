@@ -28,7 +28,10 @@ fn assert_chi_square(chi: f64, freedom: f64, what: &str) {
         freedom * (1.0 - spread + z * spread.sqrt()).max(0.0).powi(3)
     };
     let (low, high) = (quantile(-Z), quantile(Z));
-    assert!((low..=high).contains(&chi), "{what}: chi-square {chi} of {freedom} degrees, allowed {low}..={high}");
+    assert!(
+        (low..=high).contains(&chi),
+        "{what}: chi-square {chi} of {freedom} degrees, allowed {low}..={high}"
+    );
 }
 
 fn assert_z(found: f64, mean: f64, deviation: f64, what: &str) {
@@ -61,7 +64,8 @@ fn assert_poisson(samples: &[u64], mean: f64, what: &str) {
         probability *= mean / (k as f64 + 1.0);
     }
     expected[CELLS - 1] = samples.len() as f64 - expected.iter().sum::<f64>();
-    let chi = counts.iter().zip(expected).map(|(count, expected)| (count - expected).powi(2) / expected).sum();
+    let chi =
+        counts.iter().zip(expected).map(|(count, expected)| (count - expected).powi(2) / expected).sum();
     assert_chi_square(chi, CELLS as f64 - 1.0, what);
 }
 
@@ -71,8 +75,15 @@ fn harmonic(n: u64, power: i32) -> f64 {
 
 #[test]
 fn every_index_is_equally_likely_at_every_position() {
-    let sizes =
-        [(2, 400_000), (3, 400_000), (5, 400_000), (16, 400_000), (64, 100_000), (65, 100_000), (100, 60_000)];
+    let sizes = [
+        (2, 400_000),
+        (3, 400_000),
+        (5, 400_000),
+        (16, 400_000),
+        (64, 100_000),
+        (65, 100_000),
+        (100, 60_000),
+    ];
     for (len, n_keys) in sizes.into_iter().chain([(256, 30_000), (1000, 20_000), (1024, 20_000)]) {
         let mut counts = vec![0u32; (len * len) as usize];
         for permutation in permutations(len, n_keys) {
@@ -139,7 +150,7 @@ fn every_pair_of_indices_is_equally_likely_at_a_pair_of_positions() {
             }
             let n_pairs = (len * (len - 1)) as f64;
             let expected = n_keys as f64 / n_pairs;
-            let cells = counts.iter().enumerate().filter(|(cell, _)| *cell as u64 % (len + 1) != 0);
+            let cells = counts.iter().enumerate().filter(|(cell, _)| !(*cell as u64).is_multiple_of(len + 1));
             let chi = cells.map(|(_, count)| (count - expected).powi(2) / expected).sum();
             assert_chi_square(chi, n_pairs - 1.0, &format!("{first} and {second} of {len} examples"));
         }
@@ -197,7 +208,8 @@ fn neighbours_stay_neighbours_as_often_as_by_chance() {
 
 #[test]
 fn cycles_and_parity_are_those_of_uniform_permutations() {
-    let sizes = [(16u64, 100_000u64), (64, 60_000), (65, 60_000), (100, 60_000), (256, 30_000), (1000, 10_000)];
+    let sizes =
+        [(16u64, 100_000u64), (64, 60_000), (65, 60_000), (100, 60_000), (256, 30_000), (1000, 10_000)];
     for (len, n_keys) in sizes.into_iter().chain([(1024, 10_000), (4096, 3_000), (60_000, 300)]) {
         let (mut cycles, mut fixed, mut n_even) = (Vec::new(), Vec::new(), 0.0);
         for permutation in permutations(len, n_keys) {
@@ -217,7 +229,8 @@ fn cycles_and_parity_are_those_of_uniform_permutations() {
         let what = |what| format!("{what} of {len} examples");
         // The number of cycles is a sum of independent coins of chance 1/k, k = 1..=n (Feller's coupling).
         let variance = harmonic(len, 1) - harmonic(len, 2);
-        let fourth = (1..=len).map(|k| 1.0 / k as f64).map(|p| p * (1.0 - p) * (1.0 - 6.0 * p * (1.0 - p))).sum();
+        let fourth =
+            (1..=len).map(|k| 1.0 / k as f64).map(|p| p * (1.0 - p) * (1.0 - 6.0 * p * (1.0 - p))).sum();
         assert_moments(&cycles, harmonic(len, 1), variance, fourth, &what("cycles"));
         // Poisson's law up to 1/n!.
         assert_poisson(&fixed, 1.0, &what("fixed points"));
@@ -246,7 +259,9 @@ fn inversions(values: &mut [usize]) -> u64 {
 
 #[test]
 fn inversions_and_runs_are_those_of_uniform_permutations() {
-    for (len, n_keys) in [(64u64, 40_000u64), (100, 30_000), (256, 20_000), (1000, 4_000), (1024, 4_000), (60_000, 100)] {
+    for (len, n_keys) in
+        [(64u64, 40_000u64), (100, 30_000), (256, 20_000), (1000, 4_000), (1024, 4_000), (60_000, 100)]
+    {
         let n = len as f64;
         let (mut wrong, mut descents) = (Vec::new(), Vec::new());
         let mut rising = [0.0; 5];
@@ -259,7 +274,13 @@ fn inversions_and_runs_are_those_of_uniform_permutations() {
         }
         let what = |what: &str| format!("{what} of {len} examples");
         // Both are sums of independent uniform numbers, with small negative fourth cumulants that are left out.
-        assert_moments(&wrong, n * (n - 1.0) / 4.0, n * (n - 1.0) * (2.0 * n + 5.0) / 72.0, 0.0, &what("inversions"));
+        assert_moments(
+            &wrong,
+            n * (n - 1.0) / 4.0,
+            n * (n - 1.0) * (2.0 * n + 5.0) / 72.0,
+            0.0,
+            &what("inversions"),
+        );
         assert_moments(&descents, (n - 1.0) / 2.0, (n + 1.0) / 12.0, 0.0, &what("descents"));
         let mut factorial = 2.0;
         for (length, count) in (3..).zip(rising) {
@@ -276,7 +297,9 @@ fn inversions_and_runs_are_those_of_uniform_permutations() {
 #[test]
 fn epochs_and_seeds_are_independent() {
     for (len, n_keys) in [(64u64, 20_000u64), (100, 20_000), (1000, 4_000), (1024, 4_000), (60_000, 60)] {
-        for (what, other) in [("next epoch", (0, 1)), ("next seed", (1, 0)), ("seed of another top bit", (1 << 63, 0))] {
+        for (what, other) in
+            [("next epoch", (0, 1)), ("next seed", (1, 0)), ("seed of another top bit", (1 << 63, 0))]
+        {
             let (mut coincidences, mut correlations) = (Vec::new(), Vec::new());
             let centre = (len as f64 - 1.0) / 2.0;
             let variance = ((len * len) as f64 - 1.0) / 12.0;
@@ -322,7 +345,8 @@ fn the_largest_sets_are_uniform_and_uncorrelated() {
             uniform(&mut indices.windows(2).map(|pair| top((pair[1] + len - pair[0]) % len)), "steps");
             uniform(&mut indices.windows(2).map(|pair| (pair[0] ^ pair[1]) >> 13 & 63), "changed bits");
             let centre = (len as f64 - 1.0) / 2.0;
-            let values: Vec<f64> = indices.iter().map(|index| (*index as f64 - centre) / centre * 3f64.sqrt()).collect();
+            let values: Vec<f64> =
+                indices.iter().map(|index| (*index as f64 - centre) / centre * 3f64.sqrt()).collect();
             for lag in [1, 2, 3, 16, 1 << 12] {
                 let sum: f64 = values.iter().zip(&values[lag..]).map(|(a, b)| a * b).sum();
                 assert_z(sum, 0.0, (N as f64 - lag as f64).sqrt(), &what(&format!("correlation at {lag}")));
@@ -350,7 +374,8 @@ fn draws_with_replacement_are_uniform_and_independent() {
 
 #[test]
 fn draws_by_weight_follow_the_weights() {
-    let weights: Vec<f64> = (0..50).map(|i| if i % 7 == 3 { 0.0 } else { f64::from(i + 1).powi(2) }).collect();
+    let weights: Vec<f64> =
+        (0..50).map(|i| if i % 7 == 3 { 0.0 } else { f64::from(i + 1).powi(2) }).collect();
     let order = Order::weighted(8, &weights).unwrap();
     let mut rows = Vec::new();
     order.rows(0..400_000, &mut rows);

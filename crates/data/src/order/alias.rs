@@ -23,7 +23,8 @@ impl AliasTable {
     /// [`DataError::Setting`] unless weights are finite, at least 0, and not all 0.
     pub(super) fn new(weights: &[f64]) -> Result<AliasTable, DataError> {
         check(weights)?;
-        let heaviest = (0..weights.len()).fold(0, |best, i| if weights[best] < weights[i] { i } else { best });
+        let heaviest =
+            (0..weights.len()).fold(0, |best, i| if weights[best] < weights[i] { i } else { best });
         let greatest = weights[heaviest];
         // Relative to the greatest, so that no sum overflows.
         let sum: f64 = weights.iter().map(|weight| weight / greatest).sum();
@@ -71,7 +72,11 @@ fn check(weights: &[f64]) -> Result<(), DataError> {
     }
     if weights.iter().all(|weight| *weight == 0.0) {
         let found = format!("0 for each of {} examples", weights.len());
-        return Err(DataError::Setting { field: "the weights of the order", found, allowed: "not all 0".to_owned() });
+        return Err(DataError::Setting {
+            field: "the weights of the order",
+            found,
+            allowed: "not all 0".to_owned(),
+        });
     }
     Ok(())
 }

@@ -23,7 +23,8 @@ impl Members {
     ///
     /// What [`Dataset::label`] returns.
     pub(super) fn of(dataset: &dyn Dataset) -> Result<Members, DataError> {
-        let labels: Result<Vec<u32>, DataError> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
+        let labels: Result<Vec<u32>, DataError> =
+            (0..dataset.len()).map(|index| dataset.label(index)).collect();
         Ok(Members::new(&labels?))
     }
 

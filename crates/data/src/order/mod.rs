@@ -240,7 +240,10 @@ mod speed {
                 for _ in 0..8 {
                     let t = std::time::Instant::now();
                     let n = 400_000 / chunk;
-                    for k in 0..n { order.rows(k * chunk..(k + 1) * chunk, &mut rows); std::hint::black_box(&rows); }
+                    for k in 0..n {
+                        order.rows(k * chunk..(k + 1) * chunk, &mut rows);
+                        std::hint::black_box(&rows);
+                    }
                     best = best.min(t.elapsed().as_secs_f64() * 1e9 / (n * chunk) as f64);
                 }
                 println!("{len} {chunk}: {best:.2} ns");

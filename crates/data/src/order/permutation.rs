@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_lengths_around_every_border_are_permuted() {
-        let borders = [1u64, 2, 3, 63, 64, 65, 66, 80, 81, 99, 100, 1023, 1024, 4095, 4096, 4097, 65_535, 65_537];
+        let borders =
+            [1u64, 2, 3, 63, 64, 65, 66, 80, 81, 99, 100, 1023, 1024, 4095, 4096, 4097, 65_535, 65_537];
         for len in borders {
             let mut seen = vec![false; len as usize];
             permutation(len, len).for_each(0, len, |indices| {
