@@ -1,7 +1,6 @@
 //! Drawing each class equally often.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use super::permutation::Permutation;
 use crate::stream::Stream;
@@ -52,20 +51,20 @@ impl Members {
         &self.examples[self.starts[class as usize]..self.starts[class as usize + 1]]
     }
 
-    /// Calls `each` with the examples at `positions`, part by part.
+    /// Calls `each` with the examples at `n` positions from `first` on, part by part.
     ///
     /// Block t of as many positions as there are classes holds the t-th draw of every class. The draws of a class of n
     /// examples are permutations of them one after another, n draws each.
-    pub(super) fn for_each(&self, seed: u64, positions: Range<u64>, mut each: impl FnMut(&[u64])) {
+    pub(super) fn for_each(&self, seed: u64, first: u64, n: u64, mut each: impl FnMut(&[u64])) {
         let n_classes = self.n_classes();
-        let mut position = positions.start;
+        let mut done = 0;
         // Of each class the permutation it was at last, and its number.
         let mut passes: HashMap<u64, (u64, Permutation)> = HashMap::new();
-        while position < positions.end {
-            let (block, first) = (position / n_classes, position % n_classes);
-            let n = (n_classes - first).min(positions.end - position);
+        while done < n {
+            let (block, skip) = ((first + done) / n_classes, (first + done) % n_classes);
+            let part = (n_classes - skip).min(n - done);
             let classes = Permutation::new(Stream::new(DOMAIN, seed, block, 0), n_classes);
-            classes.for_each(first, n, |classes| {
+            classes.for_each(skip, part, |classes| {
                 for class in classes.iter().copied() {
                     let members = self.class(class);
                     let len = members.len() as u64;
@@ -78,7 +77,7 @@ impl Members {
                     each(&[members[current.1.index(offset) as usize]]);
                 }
             });
-            position += n;
+            done += part;
         }
     }
 }

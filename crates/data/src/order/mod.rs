@@ -202,19 +202,18 @@ impl Order {
     /// Calls `each` with the indices at `n` offsets from `first` on, all of one epoch, part by part.
     fn for_each(&self, epoch: u64, first: u64, n: u64, mut each: impl FnMut(&[u64])) {
         let start = epoch * self.len + first;
-        let positions = start..start + n;
         match &self.kind {
             Kind::Sequential => (first..first + n).for_each(|index| each(&[index])),
             Kind::Shuffled { seed } => {
                 Permutation::new(Stream::new(DOMAIN, *seed, epoch, 0), self.len).for_each(first, n, each);
             }
             Kind::WithReplacement { seed } => {
-                draws::for_each(*seed, positions, |bits| draws::below(bits, self.len).0, each);
+                draws::for_each(*seed, start, n, |bits| draws::below(bits, self.len).0, each);
             }
             Kind::Weighted { seed, table } => {
-                draws::for_each(*seed, positions, |bits| table.draw(bits), each);
+                draws::for_each(*seed, start, n, |bits| table.draw(bits), each);
             }
-            Kind::Balanced { seed, members } => members.for_each(*seed, positions, each),
+            Kind::Balanced { seed, members } => members.for_each(*seed, start, n, each),
         }
     }
 }
@@ -225,29 +224,4 @@ fn check_len(len: u64) -> Result<(), DataError> {
     }
     let allowed = format!("1..={MAX_LEN}");
     Err(DataError::Setting { field: "the number of examples to order", found: len.to_string(), allowed })
-}
-
-#[cfg(test)]
-mod speed {
-    use super::*;
-    #[test]
-    fn speed() {
-        for len in [100, 1000, 60_000, 1 << 33, MAX_LEN] {
-            let order = Order::new(1, len).unwrap();
-            let mut rows = Vec::new();
-            for chunk in [1u64, 32, 256, 4096] {
-                let mut best = f64::INFINITY;
-                for _ in 0..8 {
-                    let t = std::time::Instant::now();
-                    let n = 400_000 / chunk;
-                    for k in 0..n {
-                        order.rows(k * chunk..(k + 1) * chunk, &mut rows);
-                        std::hint::black_box(&rows);
-                    }
-                    best = best.min(t.elapsed().as_secs_f64() * 1e9 / (n * chunk) as f64);
-                }
-                println!("{len} {chunk}: {best:.2} ns");
-            }
-        }
-    }
 }
