@@ -205,6 +205,30 @@ fn a_window_of_like_lengths_pads_less_and_comes_shuffled() {
 }
 
 #[test]
+fn each_window_has_a_shuffle_of_its_own() {
+    let data = Sequences::new(&[5; 40]);
+    let order = Order::new(3, 40).unwrap();
+    let limits = BucketLimits { tokens: None, rows: Some(1), window: 20 };
+    let requests: Vec<Request> = Buckets::new(&data, &order, 0..160, limits).unwrap().collect();
+    // Of like lengths a window has its positions in another order: which, window by window.
+    let found = rows_of(&requests);
+    let mut rows = Vec::new();
+    order.rows(0..160, &mut rows);
+    let shuffles: Vec<Vec<usize>> = found
+        .chunks(20)
+        .zip(rows.chunks(20))
+        .map(|(found, rows)| {
+            found.iter().map(|row| rows.iter().position(|other| other == row).unwrap()).collect()
+        })
+        .collect();
+    for (k, shuffle) in shuffles.iter().enumerate() {
+        assert!(shuffles[..k].iter().all(|other| other != shuffle), "window {k}: {shuffle:?}");
+    }
+    // These numbers are for ever: stored runs resume from them.
+    assert_eq!(shuffles[1][..6], [13, 12, 15, 2, 11, 17]);
+}
+
+#[test]
 fn a_loader_takes_bucketed_batches() {
     let data: Arc<dyn Dataset> = Arc::new(Sequences::new(&[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]));
     let order = Order::new(2, 11).unwrap();

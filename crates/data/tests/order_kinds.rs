@@ -148,6 +148,20 @@ fn a_data_set_is_balanced_by_its_labels() {
     assert_eq!(of_dataset.seed(), Some(6));
 }
 
+#[test]
+fn classes_are_shuffled_apart_from_each_other() {
+    let labels: Vec<u32> = (0..200).map(|index| index % 2).collect();
+    let order = Order::balanced_by_labels(1, &labels).unwrap();
+    let draws = |class: u64, pass: u64| -> Vec<u64> {
+        let rows = rows(&order, pass * 200..(pass + 1) * 200);
+        rows.iter().filter(|row| row.index % 2 == class).map(|row| row.index / 2).collect()
+    };
+    // Uniform shuffles of 100 agree in one place on average, in 8 or more once in 100 000.
+    let agree = |a: &[u64], b: &[u64]| a.iter().zip(b).filter(|(a, b)| a == b).count();
+    assert!(agree(&draws(0, 0), &draws(1, 0)) < 8);
+    assert!(agree(&draws(0, 0), &draws(0, 1)) < 8);
+}
+
 /// These numbers are for ever: stored runs resume from them.
 #[test]
 fn the_draws_have_not_changed() {

@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use batchwise_data::{
-    DataError, Dataset, Glyphs, GlyphsConfig, LabelNoise, Order, Schema, Split, Splits, Subset,
-    split_by_fraction, split_by_key,
+    DataError, Dataset, Glyphs, GlyphsConfig, LabelNoise, Order, Row, RowsMut, Schema, Split, Splits, Subset,
+    gather_batch, split_by_fraction, split_by_key,
 };
+use candle_core::Device;
 use common::{Counting, gather};
 use proptest::prelude::*;
 
@@ -77,14 +78,42 @@ fn a_subset_forwards_everything() {
     assert!(hashes.iter().all(|hash| hash.len() == 64));
 }
 
+/// Row i of epoch e is `[i, e]`.
+struct Epochs(Counting);
+
+impl Dataset for Epochs {
+    fn schema(&self) -> &Schema {
+        self.0.schema()
+    }
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn content_hash(&self) -> Result<String, DataError> {
+        self.0.content_hash()
+    }
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
+        for (row, input) in rows.iter().zip(out.inputs.f32()?.chunks_mut(2)) {
+            input.copy_from_slice(&[row.index as f32, row.epoch as f32]);
+        }
+        out.targets.u32()?.fill(0);
+        Ok(())
+    }
+    fn label(&self, index: u64) -> Result<u32, DataError> {
+        self.0.label(index)
+    }
+}
+
 #[test]
-fn a_subset_keeps_the_epoch_of_a_row() {
-    let subset = Subset::range(counting(9), 4..8).unwrap();
-    let order = Order::new(1, 4).unwrap();
-    let mut rows = Vec::new();
-    order.rows(4..8, &mut rows);
-    assert!(rows.iter().all(|row| row.epoch == 1));
-    assert_eq!(Subset::range(Arc::new(subset), 1..3).unwrap().whole_index(1).unwrap(), 2);
+fn wrappers_hand_the_epoch_of_a_row_on() {
+    let data: Arc<dyn Dataset> = Arc::new(Epochs(Counting::new(9)));
+    let subset: Arc<dyn Dataset> = Arc::new(Subset::range(data, 4..8).unwrap());
+    let inner: Arc<dyn Dataset> = Arc::new(Subset::new(subset, vec![3, 1]).unwrap());
+    let noisy = LabelNoise::new(inner, 0.5, 1).unwrap();
+    let batch = gather_batch(&noisy, &Order::sequential(2).unwrap(), 1..4, &Device::Cpu).unwrap();
+    assert_eq!(batch.inputs.to_vec2::<f32>().unwrap(), [[5.0, 0.0], [7.0, 1.0], [5.0, 1.0]]);
 }
 
 #[test]
@@ -258,4 +287,17 @@ fn impossible_noise_is_an_error() {
     let of = |schema| LabelNoise::new(Arc::new(Counting { schema, ..Counting::new(3) }), 0.1, 1).unwrap_err();
     assert!(matches!(of(Schema::tokens("text", 4, 10)), DataError::NoClasses { .. }));
     assert!(of(Schema::classes("one", &[2], 1)).to_string().contains("2 or more"));
+}
+
+/// These are for ever: stored runs were made on them.
+#[test]
+fn sides_and_wrong_labels_have_not_changed() {
+    let by_fraction = split_by_fraction(counting(40), 0.15, 7).unwrap();
+    assert_eq!(whole(by_fraction.test.as_ref()), [10, 11, 12, 22, 32, 36]);
+    let keys: Vec<String> = (0..40).map(|index| format!("patient {}", index / 4)).collect();
+    let by_key = split_by_key(counting(40), &keys, 0.15, 7).unwrap();
+    assert_eq!(whole(by_key.test.as_ref()), [36, 37, 38, 39]);
+    let noisy = LabelNoise::new(counting(12), 0.5, 7).unwrap();
+    let labels: Vec<u32> = (0..12).map(|index| noisy.label(index).unwrap()).collect();
+    assert_eq!(labels, [0, 2, 0, 2, 0, 0, 1, 0, 0, 0, 2, 0]);
 }
