@@ -238,22 +238,23 @@ fn cycles_and_parity_are_those_of_uniform_permutations() {
     }
 }
 
-/// Pairs in the wrong order, by merging.
-fn inversions(values: &mut [usize]) -> u64 {
-    if values.len() < 2 {
-        return 0;
-    }
-    let middle = values.len() / 2;
-    let (left, right) = values.split_at_mut(middle);
-    let mut count = inversions(left) + inversions(right);
-    let mut above = 0;
-    for value in right.iter() {
-        while above < left.len() && left[above] < *value {
-            above += 1;
+/// Pairs in the wrong order, counted with a tree of partial sums (Fenwick's).
+fn inversions(values: &[usize]) -> u64 {
+    let mut tree = vec![0u64; values.len() + 1];
+    let mut count = 0;
+    for (n_before, value) in values.iter().enumerate() {
+        let (mut node, mut n_below) = (*value, 0);
+        while node != 0 {
+            n_below += tree[node];
+            node &= node - 1;
         }
-        count += (left.len() - above) as u64;
+        count += n_before as u64 - n_below;
+        node = value + 1;
+        while node <= values.len() {
+            tree[node] += 1;
+            node += node & node.wrapping_neg();
+        }
     }
-    values.sort_unstable();
     count
 }
 
@@ -265,12 +266,12 @@ fn inversions_and_runs_are_those_of_uniform_permutations() {
         let n = len as f64;
         let (mut wrong, mut descents) = (Vec::new(), Vec::new());
         let mut rising = [0.0; 5];
-        for mut permutation in permutations(len, n_keys) {
+        for permutation in permutations(len, n_keys) {
             descents.push(permutation.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64);
             for (length, count) in (3..).zip(&mut rising) {
                 *count += permutation.windows(length).filter(|run| run.is_sorted()).count() as f64;
             }
-            wrong.push(inversions(&mut permutation) as f64);
+            wrong.push(inversions(&permutation) as f64);
         }
         let what = |what: &str| format!("{what} of {len} examples");
         // Both are sums of independent uniform numbers, with small negative fourth cumulants that are left out.

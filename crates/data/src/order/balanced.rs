@@ -7,6 +7,8 @@ use crate::stream::Stream;
 use crate::{DataError, Dataset};
 
 const DOMAIN: &[u8; 16] = b"batchwise/class1";
+/// Draws of one class that are computed at once; only speed depends on it.
+const MOST_AHEAD: u64 = 64;
 
 /// The examples of each class that occurs.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,27 +59,45 @@ impl Members {
     /// examples are permutations of them one after another, n draws each.
     pub(super) fn for_each(&self, seed: u64, first: u64, n: u64, mut each: impl FnMut(&[u64])) {
         let n_classes = self.n_classes();
+        let last_block = first.saturating_add(n.saturating_sub(1)) / n_classes;
+        // Of each class the draws that come next, computed side by side.
+        let mut ahead: HashMap<u64, Ahead> = HashMap::new();
         let mut done = 0;
-        // Of each class the permutation it was at last, and its number.
-        let mut passes: HashMap<u64, (u64, Permutation)> = HashMap::new();
         while done < n {
             let (block, skip) = ((first + done) / n_classes, (first + done) % n_classes);
             let part = (n_classes - skip).min(n - done);
             let classes = Permutation::new(Stream::new(DOMAIN, seed, block, 0), n_classes);
             classes.for_each(skip, part, |classes| {
-                for class in classes.iter().copied() {
-                    let members = self.class(class);
-                    let len = members.len() as u64;
-                    let (pass, offset) = (block / len, block % len);
-                    let make = || (pass, Permutation::new(Stream::new(DOMAIN, seed, pass, 1 + class), len));
-                    let current = passes.entry(class).or_insert_with(make);
-                    if current.0 != pass {
-                        *current = make();
+                for class in classes {
+                    let ahead = ahead.entry(*class).or_default();
+                    if ahead.examples.len() as u64 <= block - ahead.first {
+                        let n = (last_block - block).saturating_add(1).min(MOST_AHEAD);
+                        self.draw(seed, *class, block, n, ahead);
                     }
-                    each(&[members[current.1.index(offset) as usize]]);
+                    each(&[ahead.examples[(block - ahead.first) as usize]]);
                 }
             });
             done += part;
         }
     }
+
+    /// Draws `n` examples of a class from its draw number `first` on, but no more than its permutation has left.
+    fn draw(&self, seed: u64, class: u64, first: u64, n: u64, ahead: &mut Ahead) {
+        let members = self.class(class);
+        let len = members.len() as u64;
+        let (pass, offset) = (first / len, first % len);
+        let permutation = Permutation::new(Stream::new(DOMAIN, seed, pass, 1 + class), len);
+        ahead.first = first;
+        ahead.examples.clear();
+        permutation.for_each(offset, n.min(len - offset), |indices| {
+            ahead.examples.extend(indices.iter().map(|index| members[*index as usize]));
+        });
+    }
+}
+
+/// Some draws of one class.
+#[derive(Default)]
+struct Ahead {
+    first: u64,
+    examples: Vec<u64>,
 }
