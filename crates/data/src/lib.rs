@@ -4,6 +4,9 @@
 //! index stands at which position of training, and a [`Loader`] prepares [`Batch`]es of any size ahead of their
 //! use. [`open`] finds a data set by name: the built-in [`Glyphs`] need no file and no network.
 //!
+//! [`Batches`] cut an order into batches of any size, [`Buckets`] those of uneven sequences; a [`Shard`] is one worker's
+//! part of each. [`Subset`], [`LabelNoise`], [`split_by_fraction`] and [`split_by_key`] make data sets of data sets.
+//!
 //! Three rules hold everywhere in this crate:
 //!
 //! - **The order never depends on the batch size.** The example at a position is a pure function of

@@ -270,6 +270,9 @@ fn the_last_positions_there_are_do_not_overflow() {
     let start = u64::MAX - 4;
     let n = Buckets::new(&data, &order, start..u64::MAX, limits).unwrap().take(10).count();
     assert!(3 < n, "{n}");
-    assert_eq!(Buckets::new(&data, &order, 5..2, limits).unwrap().next(), None);
+    assert_eq!(
+        Buckets::new(&data, &order, std::ops::Range { start: 5, end: 2 }, limits).unwrap().next(),
+        None
+    );
     assert!(Buckets::new(&data, &order, 0..3, limits).unwrap().epoch_stats(u64::MAX).batches < 4);
 }
