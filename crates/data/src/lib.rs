@@ -4,6 +4,9 @@
 //! index stands at which position of training, and a [`Loader`] prepares [`Batch`]es of any size ahead of their
 //! use. [`open`] finds a data set by name: the built-in [`Glyphs`] need no file and no network.
 //!
+//! [`Batches`] cut an order into batches of any size, [`Buckets`] those of uneven sequences; a [`Shard`] is one worker's
+//! part of each. [`Subset`], [`LabelNoise`], [`split_by_fraction`] and [`split_by_key`] make data sets of data sets.
+//!
 //! Three rules hold everywhere in this crate:
 //!
 //! - **The order never depends on the batch size.** The example at a position is a pure function of
@@ -33,6 +36,7 @@
 mod augment;
 mod batch;
 mod batches;
+mod buckets;
 mod buffer;
 mod cifar;
 mod contact_sheet;
@@ -57,10 +61,12 @@ mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod wrappers;
 
 pub use augment::{AugmentConfig, Augmented};
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
+pub use buckets::{BucketLimits, BucketStats, Buckets};
 pub use cifar::{CifarLabels, read_cifar};
 pub use contact_sheet::contact_sheet;
 pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
@@ -73,7 +79,8 @@ pub use image_folder::{ImageFolderConfig, read_image_folder};
 pub use images::ByteImages;
 pub use info::{ClassCounts, DatasetInfo, InputMoments, class_counts, dataset_info, input_moments};
 pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
-pub use order::{MAX_LEN, Order};
+pub use order::{MAX_LEN, Order, Shard};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};
+pub use wrappers::{LabelNoise, Subset, split_by_fraction, split_by_key};
