@@ -40,7 +40,6 @@ mod idx;
 mod images;
 mod info;
 mod loader;
-#[expect(dead_code, reason = "the formats that map files follow")]
 mod map;
 mod order;
 mod pixels;
@@ -48,6 +47,8 @@ mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod tensors;
+mod text;
 
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
@@ -62,3 +63,7 @@ pub use order::{MAX_LEN, Order};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};
+pub use tensors::{TensorDataset, TensorFileConfig, read_tensors};
+pub use text::{
+    Sequences, TextConfig, TokenDataset, TokenFileConfig, TokenWidth, Tokens, read_text, read_tokens,
+};

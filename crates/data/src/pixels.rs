@@ -39,7 +39,8 @@ impl Normaliser {
         }
     }
 
-    fn from_counts(counts: &[u64; 256]) -> Normaliser {
+    /// As [`Normaliser::fit`], of how often each pixel value occurs.
+    pub(crate) fn from_counts(counts: &[u64; 256]) -> Normaliser {
         let weighted = |weight: fn(u128) -> u128| -> u128 {
             counts.iter().enumerate().map(|(value, n)| weight(value as u128) * u128::from(*n)).sum()
         };
