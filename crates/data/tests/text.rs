@@ -329,6 +329,19 @@ fn tokenizer_files_encode_line_by_line() {
     assert_eq!(train.text(0).unwrap(), "abba");
     assert_eq!(train.decode(&[3, 9_999, 2]), "abb");
 
+    // Ready-made tokens are shown by the tokenizer that made them.
+    let dir = tempfile::tempdir().unwrap();
+    let (tokenizer, bin) = (dir.path().join("tokenizer.json"), dir.path().join("ids.bin"));
+    std::fs::write(&tokenizer, tokenizer_json("")).unwrap();
+    std::fs::write(&bin, [3u16, 2, 1, 4, 3, 3, 1].map(u16::to_le_bytes).concat()).unwrap();
+    let spec = format!("{}:tokens={},context=2,test=0.5", bin.display(), tokenizer.display());
+    let splits = open(&spec, None).unwrap();
+    assert_eq!(
+        (splits.train.text(0).unwrap(), splits.test.text(0).unwrap()),
+        ("abba".into(), " abab".into())
+    );
+    assert_eq!(splits.train.schema().n_outputs(), 6);
+
     let message = with_tokenizer(tokenizer_json(r#","dropout":0.1"#), "abab").unwrap_err().to_string();
     assert!(message.contains("`dropout` is 0.1"), "{message}");
     let message = with_tokenizer("{}", "abab").unwrap_err().to_string();
@@ -399,7 +412,7 @@ fn random_bytes_never_panic() {
         for (width, vocabulary) in
             [(TokenWidth::U16, Some(30_000)), (TokenWidth::U16, None), (TokenWidth::U32, None)]
         {
-            let config = TokenFileConfig { context: 3, test: Some(0.4), width, vocabulary };
+            let config = TokenFileConfig { context: 3, test: Some(0.4), width, vocabulary, tokenizer: None };
             exercise(read_tokens("fuzz", &bin, &config), "input.bin");
         }
     }

@@ -1,8 +1,9 @@
 //! Tensors as data sets: in memory, and in mapped files.
 
+mod convert;
 mod dataset;
 mod file;
-mod half;
+mod meaning;
 mod memory;
 mod values;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 
-use super::half::f16_to_f32;
+use super::convert::{convert, f32_from_bytes, u32_from_bytes};
 use crate::map::MappedFile;
 use crate::{At, DataError, PADDING};
 
@@ -179,39 +179,7 @@ impl Values {
             Store::U32(values) => convert(&values[start..][..len], out, |value| *value as f32),
             Store::U8(values) => convert(&values[start..][..len], out, |value| f32::from(*value)),
             Store::Mapped { file, start: first, dtype } => {
-                let bytes = &file[first + start * dtype.bitsize() / 8..];
-                match dtype {
-                    Dtype::F64 => {
-                        convert(bytes.as_chunks().0, out, |bytes| f64::from_le_bytes(*bytes) as f32)
-                    }
-                    Dtype::F32 => convert(bytes.as_chunks().0, out, |bytes| f32::from_le_bytes(*bytes)),
-                    Dtype::F16 => {
-                        convert(bytes.as_chunks().0, out, |bytes| f16_to_f32(u16::from_le_bytes(*bytes)));
-                    }
-                    Dtype::BF16 => convert(bytes.as_chunks().0, out, |bytes| {
-                        f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16)
-                    }),
-                    Dtype::I64 => {
-                        convert(bytes.as_chunks().0, out, |bytes| i64::from_le_bytes(*bytes) as f32)
-                    }
-                    Dtype::U64 => {
-                        convert(bytes.as_chunks().0, out, |bytes| u64::from_le_bytes(*bytes) as f32)
-                    }
-                    Dtype::I32 => {
-                        convert(bytes.as_chunks().0, out, |bytes| i32::from_le_bytes(*bytes) as f32)
-                    }
-                    Dtype::U32 => {
-                        convert(bytes.as_chunks().0, out, |bytes| u32::from_le_bytes(*bytes) as f32)
-                    }
-                    Dtype::I16 => {
-                        convert(bytes.as_chunks().0, out, |bytes| f32::from(i16::from_le_bytes(*bytes)));
-                    }
-                    Dtype::U16 => {
-                        convert(bytes.as_chunks().0, out, |bytes| f32::from(u16::from_le_bytes(*bytes)));
-                    }
-                    Dtype::I8 => convert(bytes, out, |byte| f32::from(byte.cast_signed())),
-                    _ => convert(bytes, out, |byte| f32::from(*byte)),
-                }
+                f32_from_bytes(*dtype, &file[first + start * dtype.bitsize() / 8..], out);
             }
         }
         match out.iter().find(|value| !value.is_finite()) {
@@ -220,40 +188,19 @@ impl Values {
         }
     }
 
-    /// Writes one row as u32; refuses what is not in `0..most`.
+    /// Writes one row as u32; refuses what is not in `0..most`, and floats.
     pub(crate) fn read_u32(&self, row: usize, most: usize, out: &mut [u32]) -> Result<(), DataError> {
         let len = self.row_len();
         let start = row * len;
-        // What is negative or too large for u32 becomes PADDING, which no limit allows.
-        let unsigned = |value: u64| u32::try_from(value).unwrap_or(PADDING);
-        let signed = |value: i64| u32::try_from(value).unwrap_or(PADDING);
         match &self.store {
             Store::F32(_) => return Err(self.wrong("type", "F32".to_owned(), "integers")),
             Store::U32(values) => out.copy_from_slice(&values[start..][..len]),
             Store::U8(values) => convert(&values[start..][..len], out, |value| u32::from(*value)),
+            Store::Mapped { dtype, .. } if !self.is_integer() => {
+                return Err(self.wrong("type", format!("{dtype:?}"), "integers"));
+            }
             Store::Mapped { file, start: first, dtype } => {
-                let bytes = &file[first + start * dtype.bitsize() / 8..];
-                match dtype {
-                    Dtype::I64 => {
-                        convert(bytes.as_chunks().0, out, |bytes| signed(i64::from_le_bytes(*bytes)))
-                    }
-                    Dtype::U64 => {
-                        convert(bytes.as_chunks().0, out, |bytes| unsigned(u64::from_le_bytes(*bytes)))
-                    }
-                    Dtype::I32 => {
-                        convert(bytes.as_chunks().0, out, |bytes| signed(i32::from_le_bytes(*bytes).into()));
-                    }
-                    Dtype::U32 => convert(bytes.as_chunks().0, out, |bytes| u32::from_le_bytes(*bytes)),
-                    Dtype::I16 => {
-                        convert(bytes.as_chunks().0, out, |bytes| signed(i16::from_le_bytes(*bytes).into()));
-                    }
-                    Dtype::U16 => {
-                        convert(bytes.as_chunks().0, out, |bytes| u32::from(u16::from_le_bytes(*bytes)));
-                    }
-                    Dtype::I8 => convert(bytes, out, |byte| signed(byte.cast_signed().into())),
-                    Dtype::U8 | Dtype::BOOL => convert(bytes, out, |byte| u32::from(*byte)),
-                    _ => return Err(self.wrong("type", format!("{dtype:?}"), "integers")),
-                }
+                u32_from_bytes(*dtype, &file[first + start * dtype.bitsize() / 8..], out);
             }
         }
         match out.iter().copied().find(|value| most <= *value as usize) {
@@ -334,11 +281,5 @@ impl Values {
             found: value.to_string(),
             expected: "a finite number (as f32)".to_owned(),
         }
-    }
-}
-
-fn convert<A, B>(values: &[A], out: &mut [B], convert: impl Fn(&A) -> B) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = convert(value);
     }
 }

@@ -119,13 +119,16 @@ pub struct TokenFileConfig {
     pub test: Option<f64>,
     /// How wide a token is.
     pub width: TokenWidth,
-    /// Tokens are below this; `None`: the training file is searched for the greatest.
+    /// Tokens are below this; `None`: what the tokenizer says, or else the training file is searched for the greatest.
     pub vocabulary: Option<usize>,
+    /// The file of the `tokenizers` library that made the tokens, for showing them as text.
+    pub tokenizer: Option<PathBuf>,
 }
 
 impl Default for TokenFileConfig {
     fn default() -> TokenFileConfig {
-        TokenFileConfig { context: CONTEXT, test: None, width: TokenWidth::U16, vocabulary: None }
+        let width = TokenWidth::U16;
+        TokenFileConfig { context: CONTEXT, test: None, width, vocabulary: None, tokenizer: None }
     }
 }
 
@@ -141,6 +144,7 @@ impl TokenFileConfig {
             test: settings.value("test", ALLOWED_TEST)?,
             width,
             vocabulary: settings.within("vocabulary", LEAST_VOCABULARY, MAX_TOKENS)?,
+            tokenizer: settings.text("tokens").map(PathBuf::from),
         })
     }
 

@@ -69,7 +69,7 @@ fn is_text_name(path: &Path) -> bool {
 /// Whether a file tells of the data rather than being some.
 fn is_note(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let starts = ["readme", "license", "licence", "copying", "notice", "source", "sha256sums", "."];
+    let starts = ["readme", "license", "licence", "copying", "notice", "sha256sums", "."];
     starts.iter().any(|start| name.starts_with(start)) || has_extension(path, &["md", "json", "html"])
 }
 

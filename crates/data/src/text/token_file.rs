@@ -7,7 +7,7 @@ use super::config::{TokenFileConfig, no_test_fraction, test_fraction};
 use super::dataset::TokenDataset;
 use super::files::token_files;
 use super::store::Store;
-use super::tokenizer::MAX_TOKENS;
+use super::tokenizer::{MAX_TOKENS, Tokenizer};
 use crate::map::MappedFile;
 use crate::{At, DataError, Dataset, Schema};
 
@@ -18,7 +18,7 @@ const CHUNK: usize = 1 << 14;
 ///
 /// `path` is such a file (`.bin`), of which the last part is for the test, or a folder with `train.bin` and `val.bin`.
 /// The file may be larger than memory. Its tokens are checked against [`TokenFileConfig::vocabulary`] when they are
-/// gathered; without that setting the training file is read once for its greatest token.
+/// gathered; without that setting and without a tokenizer the training file is read once for its greatest token.
 ///
 /// # Errors
 ///
@@ -50,14 +50,16 @@ pub fn read_tokens(
             (0..cut, Arc::clone(&train), cut..n_train)
         }
     };
-    let n_tokens = match config.vocabulary {
-        Some(vocabulary) => vocabulary,
+    let tokenizer = config.tokenizer.as_deref().map(Tokenizer::file).transpose()?.map(Arc::new);
+    let n_tokens = match (config.vocabulary, &tokenizer) {
+        (Some(vocabulary), _) => vocabulary,
+        (None, Some(tokenizer)) => tokenizer.n_tokens(),
         // Of a single file both parts are searched.
-        None => greatest(&train, &train_path)? as usize + 1,
+        (None, None) => greatest(&train, &train_path)? as usize + 1,
     };
     let schema = Schema::tokens(name, config.context, n_tokens);
     let dataset = |store, range, path: &Path, part| {
-        TokenDataset::new(schema.clone(), store, range, None, None, (path, part))
+        TokenDataset::new(schema.clone(), store, range, None, tokenizer.clone(), (path, part))
     };
     let train = dataset(train, train_range, &train_path, "train on")?;
     let test = dataset(test, test_range, test_path.as_deref().unwrap_or(&train_path), "test by")?;
