@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_byte_in_a_long_line_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("text.txt");
+        let mut bytes = "a\n".to_owned().into_bytes();
+        bytes.extend("x y ".repeat(1 << 19).bytes());
+        bytes[(1 << 20) + 9] = 0xff;
+        std::fs::write(&path, bytes).unwrap();
+        let error = Section::whole(&path).unwrap().for_each_piece(|_, _| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("byte 1048585: text in line 2 is the byte 0xff"), "{error}");
+    }
+
+    #[test]
     fn cuts_fall_where_they_may() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("text.txt");

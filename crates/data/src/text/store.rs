@@ -91,3 +91,21 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_vocabulary_is_held_in_wide_numbers() {
+        for (n_tokens, width) in [(1 << 16, 2), ((1 << 16) + 1, 4)] {
+            let mut store = Store::new(n_tokens);
+            let tokens = [n_tokens as u32 - 1, 7, 0];
+            tokens.iter().for_each(|token| store.push(*token));
+            store.shrink();
+            let mut out = [1; 2];
+            store.read(0, &mut out);
+            assert_eq!((out.as_slice(), store.len(), store.resident_bytes()), (&tokens[..2], 3, 3 * width));
+        }
+    }
+}
