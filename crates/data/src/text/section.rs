@@ -240,7 +240,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("text.txt");
         let mut bytes = "a\n".to_owned().into_bytes();
-        bytes.extend("x y ".repeat(1 << 19).bytes());
+        bytes.extend("x y ".repeat(1 << 20).bytes());
         bytes[(1 << 20) + 9] = 0xff;
         std::fs::write(&path, bytes).unwrap();
         let error = Section::whole(&path).unwrap().for_each_piece(|_, _| Ok(())).unwrap_err();
