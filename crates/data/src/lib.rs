@@ -61,6 +61,8 @@ mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod tensors;
+mod text;
 mod wrappers;
 
 pub use augment::{AugmentConfig, Augmented};
@@ -83,4 +85,8 @@ pub use order::{MAX_LEN, Order, Shard};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};
+pub use tensors::{TensorDataset, TensorFileConfig, read_tensors};
+pub use text::{
+    Sequences, TextConfig, TokenDataset, TokenFileConfig, TokenWidth, Tokens, read_text, read_tokens,
+};
 pub use wrappers::{LabelNoise, Subset, split_by_fraction, split_by_key};

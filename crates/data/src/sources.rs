@@ -7,6 +7,8 @@ use crate::cifar::{is_cifar_folder, open_cifar};
 use crate::idx_folder::is_idx_folder;
 use crate::image_folder::{is_image_folder, open_image_folder};
 use crate::settings::Settings;
+use crate::tensors::{is_tensor_file, open_tensors};
+use crate::text::{is_text, is_token_file, open_text, open_tokens};
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
 /// Names that need no file.
@@ -31,6 +33,13 @@ const FORMATS: &[Format] = &[
     },
     Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
     Format { name: "a folder of images by class", matches: is_image_folder, open: open_image_folder },
+    Format { name: "a text file, or a folder of them", matches: is_text, open: open_text },
+    Format {
+        name: "a file of tokens (.bin), or a folder of them",
+        matches: is_token_file,
+        open: open_tokens,
+    },
+    Format { name: "a file of tensors (.safetensors)", matches: is_tensor_file, open: open_tensors },
 ];
 
 /// Opens a data set.
