@@ -257,6 +257,9 @@ fn links_stay_within_the_folder() {
     symlink(elsewhere.path(), dir.path().join("train/fox")).unwrap();
     assert!(open_in(dir.path(), "").unwrap_err().to_string().contains("fox"));
     std::fs::remove_file(dir.path().join("train/fox")).unwrap();
+    // What is no file is left alone: reading it might never end.
+    let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("train/cat/socket.png")).unwrap();
+    assert_eq!(open_in(dir.path(), "").unwrap().train.len(), 4);
     // The whole test split elsewhere.
     std::fs::rename(dir.path().join("val"), elsewhere.path().join("val")).unwrap();
     symlink(elsewhere.path().join("val"), dir.path().join("val")).unwrap();
