@@ -274,7 +274,8 @@ fn inversions_and_runs_are_those_of_uniform_permutations() {
             wrong.push(inversions(&permutation) as f64);
         }
         let what = |what: &str| format!("{what} of {len} examples");
-        // Both are sums of independent uniform numbers, with small negative fourth cumulants that are left out.
+        // Inversions are a sum of independent uniform numbers, descents the whole part of one (Tanny 1973): both have
+        // small negative fourth cumulants, which are left out.
         assert_moments(
             &wrong,
             n * (n - 1.0) / 4.0,
