@@ -48,6 +48,7 @@ mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod tables;
 
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
@@ -62,3 +63,4 @@ pub use order::{MAX_LEN, Order};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};
+pub use tables::{Missing, TableConfig, TableDataset, Task, TestRows, read_table};

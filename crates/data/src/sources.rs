@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::images::is_image_folder;
 use crate::settings::Settings;
+use crate::tables::{TABLE_FILES, is_table, open_table};
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
 /// Names that need no file.
@@ -21,11 +22,14 @@ struct Format {
 }
 
 /// The first that matches is taken.
-const FORMATS: &[Format] = &[Format {
-    name: "a folder of IDX files",
-    matches: is_image_folder,
-    open: |name, dir, _| read_folder(name, dir),
-}];
+const FORMATS: &[Format] = &[
+    Format {
+        name: "a folder of IDX files",
+        matches: is_image_folder,
+        open: |name, dir, _| read_folder(name, dir),
+    },
+    Format { name: TABLE_FILES, matches: is_table, open: open_table },
+];
 
 /// Opens a data set.
 ///
