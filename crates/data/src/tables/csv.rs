@@ -5,7 +5,7 @@ use std::path::Path;
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::config::{is_separator, not_a_separator};
-use super::table::{Categories, Column, ColumnRules, Table, Values, check_names, short};
+use super::table::{Categories, Column, ColumnRules, Table, Values, check_names, is_missing, short};
 use crate::map::MappedFile;
 use crate::{At, DataError};
 
@@ -65,7 +65,14 @@ pub(crate) fn read_csv(path: &Path, rules: &ColumnRules) -> Result<Table, DataEr
     }
     let n_rows = lines.len();
     let columns = columns.into_iter().filter_map(Cells::finish).collect();
-    Ok(Table { parts: vec![(path.to_owned(), n_rows)], lines, columns, n_rows })
+    Ok(Table {
+        parts: vec![(path.to_owned(), n_rows)],
+        lines,
+        columns,
+        n_rows,
+        #[cfg(feature = "parquet")]
+        images: None,
+    })
 }
 
 /// The records of a file with their lines.
@@ -198,11 +205,6 @@ impl Cells {
         };
         Some(Column { name: self.name, values })
     }
-}
-
-/// Whether a field says that there is nothing.
-fn is_missing(text: &str) -> bool {
-    ["", "NA", "N/A", "NaN", "null", "?"].iter().any(|missing| text.eq_ignore_ascii_case(missing))
 }
 
 /// A field as text, without blanks around it.

@@ -22,20 +22,15 @@ pub(crate) fn encode<'a>(
     roles: &Roles,
     config: &TableConfig,
 ) -> Result<(TableDataset, TableDataset), DataError> {
+    if roles.inputs.is_empty() {
+        let found = list(train.table.columns.iter().map(|column| column.name.as_str()));
+        let expected = "at least 1 column that is neither target nor key nor dropped".to_owned();
+        return Err(train.table.fault_of_file("the list of columns".to_owned(), found, expected));
+    }
     for side in [&mut train, &mut test] {
         deal_with_missing(side, roles, config.missing)?;
     }
-    for (side, what) in [(&train, "rows for training"), (&test, "rows for testing")] {
-        if side.rows.is_empty() {
-            let expected = match config.test {
-                TestRows::File(_) | TestRows::Found => "at least 1",
-                TestRows::Fraction { .. } | TestRows::Key { .. } => {
-                    "at least 1 (another `test` or `seed` may do)"
-                }
-            };
-            return Err(side.table.fault_of_file(what.to_owned(), "0".to_owned(), expected.to_owned()));
-        }
-    }
+    check_not_empty(&train, &test, config)?;
     let inputs = InputFit::new(&train, roles, config.missing)?;
     let target = TargetFit::new(&train, roles)?;
     let schema = Schema {
@@ -61,8 +56,32 @@ pub(crate) fn encode<'a>(
     Ok((finish(&train)?, finish(&test)?))
 }
 
+/// Checks that both sides hold rows.
+pub(crate) fn check_not_empty(
+    train: &Side<'_>,
+    test: &Side<'_>,
+    config: &TableConfig,
+) -> Result<(), DataError> {
+    for (side, what) in [(train, "rows for training"), (test, "rows for testing")] {
+        if side.rows.is_empty() {
+            let expected = match config.test {
+                TestRows::File(_) | TestRows::Found => "at least 1",
+                TestRows::Fraction { .. } | TestRows::Key { .. } => {
+                    "at least 1 (another `test` or `seed` may do)"
+                }
+            };
+            return Err(side.table.fault_of_file(what.to_owned(), "0".to_owned(), expected.to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// Drops or refuses rows in which something is missing; what is to be filled stays.
-fn deal_with_missing(side: &mut Side<'_>, roles: &Roles, missing: Missing) -> Result<(), DataError> {
+pub(crate) fn deal_with_missing(
+    side: &mut Side<'_>,
+    roles: &Roles,
+    missing: Missing,
+) -> Result<(), DataError> {
     let table = side.table;
     let needed = roles.targets.iter().chain(&roles.key);
     let checked: Vec<_> = match missing {

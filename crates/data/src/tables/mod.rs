@@ -13,6 +13,10 @@ mod csv;
 mod dataset;
 mod encode;
 mod files;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(feature = "parquet")]
+mod pictures;
 mod roles;
 mod split;
 mod table;
@@ -57,6 +61,10 @@ pub fn read_table(name: &str, path: &Path, config: &TableConfig) -> Result<Split
         Some(files) => Some(read_files(files, &ColumnRules::as_in(config, &train_table))?),
         None => None,
     };
+    #[cfg(feature = "parquet")]
+    if train_table.images.is_some() {
+        return pictures::picture_splits(name, train_table, test_table, config);
+    }
     let roles = Roles::find(&train_table, config)?;
     roles.prepare(&mut train_table, config)?;
     let (train, test) = match &mut test_table {
@@ -91,6 +99,12 @@ pub(crate) fn open_table(name: &str, path: &Path, settings: &mut Settings) -> Re
 fn read_files(paths: &[std::path::PathBuf], rules: &ColumnRules) -> Result<Table, DataError> {
     let mut table: Option<Table> = None;
     for path in paths {
+        #[cfg(feature = "parquet")]
+        let part = match files::is_parquet(path) {
+            true => parquet::read_parquet(path, rules)?,
+            false => csv::read_csv(path, rules)?,
+        };
+        #[cfg(not(feature = "parquet"))]
         let part = csv::read_csv(path, rules)?;
         match &mut table {
             None => table = Some(part),

@@ -1,7 +1,7 @@
 //! What each column is for.
 
 use super::config::{TableConfig, Task, TestRows};
-use super::table::{Categories, Table, Values, list, no_such_column};
+use super::table::{Categories, Table, Values, no_such_column};
 use crate::DataError;
 
 /// What each column is for.
@@ -55,11 +55,7 @@ impl Roles {
             return Err(DataError::Setting { field: "target", found: targets.join("+"), allowed });
         }
         let is_input = |name: &&str| !targets.iter().chain(&key).any(|other| other == name);
-        let inputs: Vec<String> = names().filter(is_input).map(str::to_owned).collect();
-        if inputs.is_empty() {
-            let expected = "at least 1 column that is neither target nor key nor dropped".to_owned();
-            return Err(table.fault_of_file("the list of columns".to_owned(), list(names()), expected));
-        }
+        let inputs = names().filter(is_input).map(str::to_owned).collect();
         Ok(Roles { inputs, targets, key, task })
     }
 

@@ -22,6 +22,9 @@ pub(crate) struct Table {
     pub(crate) lines: Vec<u64>,
     pub(crate) columns: Vec<Column>,
     pub(crate) n_rows: usize,
+    /// A column of images, where there is one.
+    #[cfg(feature = "parquet")]
+    pub(crate) images: Option<super::parquet::Images>,
 }
 
 #[derive(Debug)]
@@ -160,8 +163,11 @@ impl Table {
             return Err(differs(found.join(", "), expected.join(", ")));
         }
         let kind = |values: &Values| match values {
-            Values::Numbers(_) => "numbers",
-            Values::Categories(_) => "categories",
+            Values::Numbers(_) => "numbers".to_owned(),
+            Values::Categories(categories) if categories.declared => {
+                format!("the classes {}", list(categories.names.iter().map(String::as_str)))
+            }
+            Values::Categories(_) => "categories".to_owned(),
         };
         for (column, more) in self.columns.iter().zip(&other.columns) {
             let (expected, found) = (kind(&column.values), kind(&more.values));
@@ -173,6 +179,9 @@ impl Table {
         for (column, more) in self.columns.iter_mut().zip(other.columns) {
             match (&mut column.values, more.values) {
                 (Values::Numbers(numbers), Values::Numbers(more)) => numbers.extend(more),
+                (Values::Categories(categories), Values::Categories(more)) if more.declared => {
+                    categories.codes.extend(more.codes);
+                }
                 (Values::Categories(categories), Values::Categories(more)) => {
                     for row in 0..more.codes.len() {
                         match more.text(row) {
@@ -182,6 +191,26 @@ impl Table {
                     }
                 }
                 _ => {}
+            }
+        }
+        #[cfg(feature = "parquet")]
+        match (&mut self.images, other.images) {
+            (Some(images), Some(more)) if images.shape == more.shape => images.append(more, self.n_rows),
+            // The names that were compared do not hold that of the images.
+            (None, None) => {}
+            (images, more) => {
+                let text = |images: Option<&super::parquet::Images>| match images {
+                    Some(images) => format!("images of {:?}", images.shape),
+                    None => "no images".to_owned(),
+                };
+                let (found, expected) = (text(more.as_ref()), text(images.as_ref()));
+                return Err(DataError::Format {
+                    path: other.parts.first().map(|(path, _)| path.clone()).unwrap_or_default(),
+                    at: At::File,
+                    what: "what it holds".to_owned(),
+                    found,
+                    expected: format!("{expected}, as in the files before it"),
+                });
             }
         }
         self.lines.extend(other.lines);
@@ -224,7 +253,10 @@ impl ColumnRules {
 
     /// The columns of `table`, of the same kinds.
     pub(crate) fn as_in(config: &TableConfig, table: &Table) -> ColumnRules {
-        let only = table.columns.iter().map(|column| column.name.clone()).collect();
+        let only = table.columns.iter().map(|column| column.name.clone());
+        #[cfg(feature = "parquet")]
+        let only = only.chain(table.images.iter().map(|images| images.name.clone()));
+        let only = only.collect();
         let mut rules = ColumnRules { drop: Vec::new(), only: Some(only), ..ColumnRules::new(config) };
         for column in &table.columns {
             match column.values {
@@ -298,6 +330,11 @@ pub(crate) fn no_such_column<'a>(
     let allowed = format!("a column of `{}`: {}", path.display(), list(names));
     let found = if found.is_empty() { "nothing".to_owned() } else { format!("`{found}`") };
     DataError::Setting { field, found, allowed }
+}
+
+/// Whether a text says that there is nothing.
+pub(crate) fn is_missing(text: &str) -> bool {
+    ["", "NA", "N/A", "NaN", "null", "?"].iter().any(|missing| text.eq_ignore_ascii_case(missing))
 }
 
 /// Names for a message, not too many of them.
