@@ -339,6 +339,8 @@ fn wide_and_long_is_refused_or_cheap() {
 
 /// Reads damaged bytes with every policy: all well, or an error that names the file.
 fn try_damaged(path: &Path, bytes: &[u8]) {
+    // A new file each time: writing over one makes some file systems wait for the disk.
+    let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
     for missing in [Missing::Mean, Missing::Drop, Missing::Refuse] {
         for target in ["y", "kind"] {

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use super::categories::{Categories, is_missing};
 use super::config::{is_separator, not_a_separator};
-use super::table::{Categories, Column, ColumnRules, Table, Values, check_names, is_missing, short};
+use super::message::short;
+use super::rules::{ColumnRules, check_names};
+use super::table::{Column, Table, Values};
 use crate::map::MappedFile;
 use crate::{At, DataError};
 

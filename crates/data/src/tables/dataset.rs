@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use super::table::NONE;
+use super::categories::NONE;
 use crate::dataset::{check_buffers, check_index};
 use crate::images::hex;
 use crate::{DataError, Dataset, Row, RowsMut, Schema};

@@ -1,13 +1,16 @@
 //! From columns to inputs: fitted to the training rows, applied to all.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::categories::NONE;
 use super::config::{Missing, TableConfig, TestRows};
 use super::dataset::TableDataset;
+use super::known::{known_categories, places, unknown_category};
+use super::message::list;
+use super::number::NumberFit;
 use super::roles::Roles;
 use super::split::Side;
-use super::table::{Categories, NONE, Table, Values, list, short};
+use super::table::Values;
 use super::target::TargetFit;
 use crate::{DataError, ElementType, Schema, Unit};
 
@@ -187,133 +190,4 @@ impl InputFit {
         }
         Ok(out)
     }
-}
-
-/// How one column of numbers is standardised.
-#[derive(Debug)]
-pub(crate) struct NumberFit {
-    pub(crate) name: String,
-    /// In place of what is missing.
-    fill: f64,
-    pub(crate) mean: f64,
-    pub(crate) deviation: f64,
-}
-
-impl NumberFit {
-    pub(crate) fn new(
-        name: &str,
-        numbers: &[f64],
-        train: &Side<'_>,
-        missing: Missing,
-    ) -> Result<NumberFit, DataError> {
-        let there = || train.rows.iter().map(|row| numbers[*row]).filter(|number| !number.is_nan());
-        let n_there = there().count();
-        let fault = |found: String, expected: &str| {
-            train.table.fault_of_file(
-                format!("column `{name}` of the training rows"),
-                found,
-                expected.to_owned(),
-            )
-        };
-        let fill = match missing {
-            Missing::Mean if n_there == 0 => {
-                return Err(fault("missing throughout".to_owned(), "at least 1 value to take the mean of"));
-            }
-            Missing::Mean => there().sum::<f64>() / n_there as f64,
-            Missing::Zero | Missing::Refuse | Missing::Drop => 0.0,
-        };
-        let filled = || train.rows.iter().map(|row| numbers[*row]).map(|x| if x.is_nan() { fill } else { x });
-        let n = train.rows.len() as f64;
-        let (low, high) =
-            filled().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-        // Where all are equal, the mean by its sum could differ from them in its last bit.
-        let (mean, deviation) = if low == high {
-            (low, 1.0)
-        } else {
-            let mean = filled().sum::<f64>() / n;
-            let deviation = (filled().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-            (mean, if deviation == 0.0 { 1.0 } else { deviation })
-        };
-        if !(mean.is_finite() && deviation.is_finite() && fill.is_finite()) {
-            return Err(fault(
-                format!("in {low:?}..={high:?}"),
-                "values of which the squares have a sum below 1e308",
-            ));
-        }
-        Ok(NumberFit { name: name.to_owned(), fill, mean, deviation })
-    }
-
-    /// The column of a table that it is for.
-    pub(crate) fn column<'a>(&self, table: &'a Table) -> Result<&'a [f64], DataError> {
-        match table.column(&self.name).map(|column| &column.values) {
-            Some(Values::Numbers(numbers)) => Ok(numbers),
-            _ => Err(not_as_in_training(table, &self.name, "numbers")),
-        }
-    }
-
-    pub(crate) fn apply(&self, table: &Table, row: usize, number: f64) -> Result<f32, DataError> {
-        let filled = if number.is_nan() { self.fill } else { number };
-        let value = ((filled - self.mean) / self.deviation) as f32;
-        if value.is_finite() {
-            return Ok(value);
-        }
-        let expected =
-            format!("near {:?} ± {:?}, the mean and deviation of training", self.mean, self.deviation);
-        Err(table.fault(row, format!("column `{}`", self.name), format!("{number:?}"), expected))
-    }
-}
-
-/// The categories of a column that rows hold, in their order: by number if all are whole numbers, else by text; as
-/// declared, and all of them, where the file declares them.
-pub(crate) fn known_categories(categories: &Categories, rows: &[usize]) -> Vec<String> {
-    if categories.declared {
-        return categories.names.clone();
-    }
-    let mut is_there = vec![false; categories.names.len()];
-    for row in rows {
-        if let Some(there) = is_there.get_mut(categories.codes[*row] as usize) {
-            *there = true;
-        }
-    }
-    let there =
-        categories.names.iter().zip(is_there).filter_map(|(name, there)| there.then_some(name.clone()));
-    let mut known: Vec<String> = there.collect();
-    match known.iter().map(|name| name.parse::<i64>().ok()).collect::<Option<Vec<_>>>() {
-        // The text decides between 1 and 01.
-        Some(_) => known.sort_by_cached_key(|name| (name.parse::<i64>().ok(), name.clone())),
-        None => known.sort(),
-    }
-    known
-}
-
-/// A column of categories, and for each of its codes the place among the known ones.
-pub(crate) fn places<'a>(
-    table: &'a Table,
-    name: &str,
-    known: &[String],
-) -> Result<(&'a Categories, Vec<Option<u32>>), DataError> {
-    let Some(Values::Categories(categories)) = table.column(name).map(|column| &column.values) else {
-        return Err(not_as_in_training(table, name, "categories"));
-    };
-    let numbers: HashMap<&str, u32> = known.iter().map(String::as_str).zip(0..).collect();
-    let places = categories.names.iter().map(|name| numbers.get(name.as_str()).copied()).collect();
-    Ok((categories, places))
-}
-
-/// A row holds a category that no training row has.
-pub(crate) fn unknown_category(
-    table: &Table,
-    row: usize,
-    name: &str,
-    categories: &Categories,
-    known: &[String],
-) -> DataError {
-    let found = short(categories.text(row).unwrap_or_default());
-    let expected = format!("one that training rows hold: {}", list(known.iter().map(String::as_str)));
-    table.fault(row, format!("column `{name}`"), found, expected)
-}
-
-fn not_as_in_training(table: &Table, name: &str, expected: &str) -> DataError {
-    let what = format!("column `{name}`");
-    table.fault_of_file(what, "of another kind".to_owned(), format!("{expected}, as in training"))
 }

@@ -8,16 +8,21 @@
 //! Files are read once. What is kept is 4 bytes for each number and each category of a row: a category is kept as its
 //! number, and spread to its values while a batch is gathered.
 
+mod categories;
 mod config;
 mod csv;
 mod dataset;
 mod encode;
 mod files;
+mod known;
+mod message;
+mod number;
 #[cfg(feature = "parquet")]
 mod parquet;
 #[cfg(feature = "parquet")]
 mod pictures;
 mod roles;
+mod rules;
 mod split;
 mod table;
 mod target;
@@ -34,8 +39,9 @@ use crate::settings::Settings;
 use crate::{DataError, Dataset, Splits};
 use files::{Files, find_files};
 use roles::Roles;
+use rules::ColumnRules;
 use split::Side;
-use table::{ColumnRules, Table};
+use table::Table;
 
 /// Reads a table as a data set called `name`.
 ///

@@ -1,7 +1,9 @@
 //! What each column is for.
 
+use super::categories::Categories;
 use super::config::{TableConfig, Task, TestRows};
-use super::table::{Categories, Table, Values, no_such_column};
+use super::message::no_such_column;
+use super::table::{Table, Values};
 use crate::DataError;
 
 /// What each column is for.

@@ -2,10 +2,12 @@
 
 use super::config::{Missing, Task};
 use super::dataset::Targets;
-use super::encode::{NumberFit, known_categories, places, unknown_category};
+use super::known::{known_categories, places, unknown_category};
+use super::message::short;
+use super::number::NumberFit;
 use super::roles::Roles;
 use super::split::Side;
-use super::table::{Values, short};
+use super::table::Values;
 use crate::{DataError, Target, TargetValue};
 
 /// Classes that one column may hold.

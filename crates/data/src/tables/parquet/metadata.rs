@@ -7,7 +7,7 @@ use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
-use super::super::table::ColumnRules;
+use super::super::rules::ColumnRules;
 use crate::{At, DataError};
 
 /// The columns of a file.
