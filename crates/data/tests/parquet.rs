@@ -380,7 +380,7 @@ fn flipped_bits_never_panic() {
     let path = dir.path().join("damaged.parquet");
     for (name, target) in BASES {
         let good = std::fs::read(fixture(name)).unwrap();
-        for (at, bit) in (0..good.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        for (at, bit) in (0..good.len()).flat_map(|at| [(at, at % 8), (at, (at + 3) % 8)]) {
             let mut bytes = good.clone();
             bytes[at] ^= 1 << bit;
             try_damaged(&path, &bytes, target);
@@ -389,7 +389,7 @@ fn flipped_bits_never_panic() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn spliced_files_never_panic(
