@@ -411,6 +411,7 @@ proptest! {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn links_lead_where_the_user_may_read() {
     let dir = tempfile::tempdir().unwrap();

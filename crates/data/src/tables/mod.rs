@@ -5,6 +5,9 @@
 //! training rows, categories become one value each (one-hot), and the target becomes class numbers or standardised
 //! values.
 //!
+//! A table may also hold one column of images, with Parquet only: then the images are the inputs. They are decoded once,
+//! to one byte for each pixel, which is what is kept; a set of images must fit in memory so.
+//!
 //! Files are read once. What is kept is 4 bytes for each number and each category of a row: a category is kept as its
 //! number, and spread to its values while a batch is gathered.
 
@@ -27,7 +30,7 @@ mod split;
 mod table;
 mod target;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -102,7 +105,7 @@ pub(crate) fn open_table(name: &str, path: &Path, settings: &mut Settings) -> Re
 }
 
 /// Reads the files, which hold the same columns, one after the other.
-fn read_files(paths: &[std::path::PathBuf], rules: &ColumnRules) -> Result<Table, DataError> {
+fn read_files(paths: &[PathBuf], rules: &ColumnRules) -> Result<Table, DataError> {
     let mut table: Option<Table> = None;
     for path in paths {
         #[cfg(feature = "parquet")]
@@ -117,5 +120,6 @@ fn read_files(paths: &[std::path::PathBuf], rules: &ColumnRules) -> Result<Table
             Some(table) => table.append(part)?,
         }
     }
-    table.ok_or_else(|| DataError::MissingFile { dir: Default::default(), tried: Vec::new() })
+    // `find_files` gives at least one.
+    table.ok_or_else(|| DataError::Empty { path: PathBuf::new() })
 }
