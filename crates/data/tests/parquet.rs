@@ -300,7 +300,7 @@ fn bad_values_and_splits_are_named() {
         error.contains("row 1") && error.contains("0xff at byte 1") && error.contains("UTF-8"),
         "{error}"
     );
-    write_table(&path, Data::Bytes(&texts(&["a", "b", "c", "d"])), "optional binary x;");
+    write_table(&path, Data::Bytes(&texts(&["BMW", "b", "c", "d"])), "optional binary x;");
     let config_class = TableConfig { task: Some(Task::Class), ..config.clone() };
     let folder = |other: &str, data: Data<'_>, field: &str| {
         write_table(&dir.path().join(other), data, field);
@@ -309,9 +309,9 @@ fn bad_values_and_splits_are_named() {
         error
     };
     let same =
-        folder("test.parquet", Data::Bytes(&texts(&["d", "c", "b", "a"])), "optional binary x;").unwrap();
+        folder("test.parquet", Data::Bytes(&texts(&["d", "c", "b", "BMW"])), "optional binary x;").unwrap();
     assert_eq!(same.test.schema().n_classes(), Some(4));
-    let error = folder("test-1.parquet", Data::Bytes(&texts(&["d", "c", "e", "a"])), "optional binary x;")
+    let error = folder("test-1.parquet", Data::Bytes(&texts(&["d", "c", "e", "BMW"])), "optional binary x;")
         .unwrap_err();
     let error = error.to_string();
     assert!(error.contains("test-1.parquet`, row 2") && error.contains("`e`"), "{error}");
@@ -324,8 +324,8 @@ fn bad_values_and_splits_are_named() {
         let error = folder(name, Data::Double(&some(&[1.0; 4])), field).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(part), "{error}");
     }
-    let more =
-        folder("train-1.parquet", Data::Bytes(&texts(&["d", "c", "b", "a"])), "optional binary x;").unwrap();
+    let more = folder("train-1.parquet", Data::Bytes(&texts(&["d", "c", "b", "BMW"])), "optional binary x;")
+        .unwrap();
     assert_eq!(more.train.len() + more.test.len(), 8);
     let empty: [Option<f64>; 0] = [];
     write(

@@ -1,5 +1,7 @@
 //! One column while it is read.
 
+use image::ImageFormat;
+
 use super::super::categories::{Categories, is_missing};
 use super::Bad;
 use super::images::ImageRows;
@@ -58,8 +60,9 @@ impl Cells {
     pub(super) fn push_bytes(&mut self, bytes: Option<&[u8]>, n_file_bytes: usize) -> Result<(), Bad> {
         if let (Cells::Unknown(n), Some(bytes)) = (&*self, bytes) {
             *self = match image::guess_format(bytes) {
-                Ok(_) => Cells::Images(ImageRows::missing(*n)),
-                Err(_) => {
+                Ok(ImageFormat::Png | ImageFormat::Jpeg) => Cells::Images(ImageRows::missing(*n)),
+                // A text may begin as images of other formats do: `BMW`.
+                _ => {
                     let mut categories = Categories::default();
                     (0..*n).for_each(|_| categories.push_missing());
                     Cells::Categories(categories)
