@@ -37,6 +37,12 @@ pub(crate) struct BadImage {
 }
 
 impl BadImage {
+    /// What was found, and what is allowed.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn parts(self) -> (String, String) {
+        (self.found, self.expected)
+    }
+
     /// The error of a file that holds it.
     pub(crate) fn at(self, path: &Path) -> DataError {
         let BadImage { found, expected } = self;
@@ -113,6 +119,13 @@ pub(crate) fn read_header(path: &Path) -> Result<ImageHeader, DataError> {
     let n_bytes = file.metadata().map_err(refused)?.len();
     let decoder = decoder(BufReader::new(file), n_bytes);
     decoder.and_then(|decoder| header(&decoder, n_bytes)).map_err(|bad| bad.at(path))
+}
+
+/// What an encoded image in memory says about itself.
+#[cfg(feature = "parquet")]
+pub(crate) fn header_of(bytes: &[u8]) -> Result<ImageHeader, BadImage> {
+    let n_bytes = bytes.len() as u64;
+    header(&decoder(Cursor::new(bytes), n_bytes)?, n_bytes)
 }
 
 /// Decodes an image, with 1 or 3 channels.

@@ -61,6 +61,7 @@ mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod tables;
 mod tensors;
 mod text;
 mod wrappers;
@@ -85,6 +86,7 @@ pub use order::{MAX_LEN, Order, Shard};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, open};
+pub use tables::{Missing, TableConfig, TableDataset, Task, TestRows, read_table};
 pub use tensors::{TensorDataset, TensorFileConfig, read_tensors};
 pub use text::{
     Sequences, TextConfig, TokenDataset, TokenFileConfig, TokenWidth, Tokens, read_text, read_tokens,

@@ -7,6 +7,7 @@ use crate::cifar::{is_cifar_folder, open_cifar};
 use crate::idx_folder::is_idx_folder;
 use crate::image_folder::{is_image_folder, open_image_folder};
 use crate::settings::Settings;
+use crate::tables::{TABLE_FILES, is_table, open_table};
 use crate::tensors::{is_tensor_file, open_tensors};
 use crate::text::{is_text, is_token_file, open_text, open_tokens};
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
@@ -40,6 +41,7 @@ const FORMATS: &[Format] = &[
         open: open_tokens,
     },
     Format { name: "a file of tensors (.safetensors)", matches: is_tensor_file, open: open_tensors },
+    Format { name: TABLE_FILES, matches: is_table, open: open_table },
 ];
 
 /// Opens a data set.
