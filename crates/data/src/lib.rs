@@ -35,6 +35,8 @@ mod batches;
 mod buffer;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod glyphs;
 mod idx;
 mod images;
