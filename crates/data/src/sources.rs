@@ -30,7 +30,8 @@ const FORMATS: &[Format] = &[Format {
 /// Opens a data set.
 ///
 /// `spec` is, in this order: a built-in name ([`BUILT_IN`]); a plain name, such as `mnist`, of a file or folder in
-/// `data_dir` (`None`: [`default_data_dir`]); a path to a file or folder. Settings may follow after a colon, as in
+/// `data_dir` (`None`: [`default_data_dir`]); a path to a file or folder; `owner/name` of a data set that was fetched from
+/// the hub into `data_dir`. Settings may follow after a colon, as in
 /// `glyphs:classes=20,label_noise=0.1` ([`GlyphsConfig::with_settings`]).
 ///
 /// # Errors
@@ -72,6 +73,14 @@ fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     }
     if !place.is_empty() {
         looked.push(PathBuf::from(place));
+    }
+    if let Some(data_dir) = &data_dir
+        && let Some((owner, name)) = place.split_once('/')
+        && is_plain_name(owner)
+        && is_plain_name(name)
+    {
+        // Where a data set of the hub is kept.
+        looked.push(data_dir.join(format!("{owner}--{name}")));
     }
     match looked.iter().find(|path| path.exists()) {
         Some(path) => Ok(path.clone()),
