@@ -1,6 +1,6 @@
 //! Fetching, against a hub on this machine that truncates, corrupts, stalls, redirects and lies.
 #![cfg(feature = "fetch")]
-#![allow(clippy::unwrap_used, reason = "a test that fails here has failed")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../common/mod.rs"]
 mod common;

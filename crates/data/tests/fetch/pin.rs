@@ -214,7 +214,8 @@ fn a_damaged_manifest_is_named() {
     let good = read_manifest(&set).unwrap().unwrap();
     let path = set.join(MANIFEST);
     let text = std::fs::read(&path).unwrap();
-    let changed: [(&dyn Fn(&mut Manifest), &str); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Manifest);
+    let changed: [(Change<'_>, &str); 5] = [
         (&|manifest| manifest.format = 2, "format"),
         (&|manifest| manifest.commit = "main".to_owned(), "commit"),
         (&|manifest| manifest.files[0].path = "../x".to_owned(), "../x"),
