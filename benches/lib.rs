@@ -2,7 +2,11 @@
 
 #![warn(missing_docs)]
 
-use batchwise_data::{Dataset, GlyphsConfig, open};
+mod images;
+
+pub use images::{N_FEATURES, copy_rate, single_pass_rows, synthetic_images};
+
+use batchwise_data::{DataError, Dataset, Row, RowsMut, Schema, ValuesMut, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, loss};
@@ -21,8 +25,7 @@ pub const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig::USUAL);
 /// # Errors
 /// None for a length of 1 or more.
 pub fn glyphs(len: u64) -> Result<Arc<dyn Dataset>, TrainError> {
-    let config = GlyphsConfig { train_len: len, test_len: 1, ..GlyphsConfig::default() };
-    Ok(open("glyphs", None, &config)?.train)
+    Ok(open(&format!("glyphs:train={len},test=1"), None)?.train)
 }
 
 /// A model with the sizes of the built-in workload of that name.
@@ -65,50 +68,48 @@ pub fn in_memory(source: &dyn Dataset) -> Result<Arc<dyn Dataset>, TrainError> {
     let len = source.len() as usize;
     let mut held = Held {
         schema: source.schema().clone(),
-        hash: source.content_hash().to_owned(),
+        hash: source.content_hash()?,
         inputs: vec![0.0; len * source.schema().input_len()],
         targets: vec![0; len],
     };
-    let indices: Vec<u64> = (0..len as u64).collect();
-    source.gather(&indices, &mut held.inputs, &mut held.targets)?;
+    let rows: Vec<Row> = (0..len as u64).map(Row::new).collect();
+    let out =
+        RowsMut { inputs: ValuesMut::F32(&mut held.inputs), targets: ValuesMut::U32(&mut held.targets) };
+    source.gather(&rows, out)?;
     Ok(Arc::new(held))
 }
 
 struct Held {
-    schema: batchwise_data::Schema,
+    schema: Schema,
     hash: String,
     inputs: Vec<f32>,
     targets: Vec<u32>,
 }
 
 impl Dataset for Held {
-    fn schema(&self) -> &batchwise_data::Schema {
+    fn schema(&self) -> &Schema {
         &self.schema
     }
     fn len(&self) -> u64 {
         self.targets.len() as u64
     }
-    fn content_hash(&self) -> &str {
-        &self.hash
+    fn content_hash(&self) -> Result<String, DataError> {
+        Ok(self.hash.clone())
     }
     fn resident_bytes(&self) -> u64 {
         (self.inputs.len() * 4 + self.targets.len() * 4) as u64
     }
-    fn gather(
-        &self,
-        indices: &[u64],
-        inputs: &mut [f32],
-        targets: &mut [u32],
-    ) -> Result<(), batchwise_data::DataError> {
-        let row = self.schema.input_len();
-        for ((index, input), target) in indices.iter().zip(inputs.chunks_exact_mut(row)).zip(targets) {
-            let index = *index as usize;
-            input.copy_from_slice(&self.inputs[index * row..][..row]);
+    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
+        let len = self.schema.input_len();
+        let values = out.inputs.f32()?.chunks_exact_mut(len).zip(out.targets.u32()?);
+        for (row, (input, target)) in rows.iter().zip(values) {
+            let index = row.index as usize;
+            input.copy_from_slice(&self.inputs[index * len..][..len]);
             *target = self.targets[index];
         }
         Ok(())
     }
-    fn label(&self, index: u64) -> Result<u32, batchwise_data::DataError> {
+    fn label(&self, index: u64) -> Result<u32, DataError> {
         Ok(self.targets[index as usize])
     }
 }

@@ -32,7 +32,7 @@ fn the_real_sets_are_read_whole() {
     for name in ["mnist", "fashion-mnist"] {
         let info = describe(&place, &["--data", name, "--data-dir", &dir]);
         assert_eq!((whole(&info, "/train_len"), whole(&info, "/test_len")), (60_000, 10_000), "{name}");
-        assert_eq!(whole(&info, "/schema/n_classes"), 10, "{name}");
+        assert_eq!(whole(&info, "/schema/target/n_classes"), 10, "{name}");
         assert_eq!(list(&info, "/schema/input_shape"), [1, 28, 28], "{name}");
         for (part, n) in [("train", 60_000), ("test", 10_000)] {
             let counts = list(&info, &format!("/{part}_classes/counts"));

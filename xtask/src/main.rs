@@ -31,7 +31,8 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
 For people who work on the code:
   test      Build and run every test
   lint      Format, clippy, docs, cargo-deny and layering
-  bench     Run the criterion benches (arguments go to them: `cargo xtask bench step/cnn`)
+  bench     Run the criterion benches (arguments go to them: `cargo xtask bench step/cnn`), or with
+            `loader --against-torch [SCRIPT]` our loader and PyTorch's side by side ($PYTHON has torch)
   docs      Build the documentation of the crates (--open shows it)
   ci        test and lint, as continuous integration does
   doctor    Say what this machine has and what is missing

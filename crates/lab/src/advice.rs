@@ -139,7 +139,7 @@ pub struct SpeedPoint {
 /// The gradient noise scale over a short training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NoiseAdvice {
-    /// What φ counts: `examples`.
+    /// What φ counts: `examples`, or `sequences` where an example is one.
     pub unit: String,
     /// Confidence of the intervals.
     pub confidence: f64,
@@ -240,10 +240,40 @@ pub struct Confirmation {
     pub train_loss: Option<f64>,
     /// Mean loss on the test set.
     pub test_loss: Option<f64>,
-    /// Share of the test set classified right.
+    /// Standard error of that loss from the size of the test set alone.
+    #[serde(default)]
+    pub test_loss_error: Option<f64>,
+    /// Share of the test set classified right, where targets are classes.
     pub test_accuracy: Option<f64>,
     /// Standard error of the accuracy from the size of the test set alone.
     pub test_accuracy_error: Option<f64>,
     /// Seconds of training, without evaluation.
     pub seconds: f64,
+}
+
+/// How a trained model did on the test set: what short trainings are compared by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Accuracy in 0 to 1, or loss.
+    pub value: f64,
+    /// Its standard error from the size of the test set alone; 0 where that is unknown.
+    pub error: f64,
+    /// Which of the two it is.
+    pub is_accuracy: bool,
+}
+
+impl Confirmation {
+    /// The accuracy where targets are classes, else the loss; `None` where training diverged.
+    pub fn score(&self) -> Option<Score> {
+        let known = |error: Option<f64>| error.filter(|e| e.is_finite() && 0.0 <= *e).unwrap_or(0.0);
+        match (self.test_accuracy, self.test_loss) {
+            (Some(value), _) => {
+                Some(Score { value, error: known(self.test_accuracy_error), is_accuracy: true })
+            }
+            (None, Some(value)) => {
+                Some(Score { value, error: known(self.test_loss_error), is_accuracy: false })
+            }
+            (None, None) => None,
+        }
+    }
 }

@@ -11,7 +11,7 @@ pub enum LabError {
     Input(String),
     /// The data set.
     #[error(transparent)]
-    Data(#[from] batchwise_data::DataError),
+    Data(Box<batchwise_data::DataError>),
     /// A training run.
     #[error(transparent)]
     Train(#[from] batchwise_train::TrainError),
@@ -65,6 +65,13 @@ pub enum LabError {
     /// Ended by the user.
     #[error("cancelled")]
     Cancelled,
+}
+
+// Boxed, because an error of the data names many things.
+impl From<batchwise_data::DataError> for LabError {
+    fn from(error: batchwise_data::DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 impl LabError {

@@ -1,6 +1,6 @@
 //! Where a result comes from.
 
-use batchwise_data::Splits;
+use batchwise_data::{DataError, Splits};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -50,14 +50,17 @@ pub struct DataProvenance {
 
 impl DataProvenance {
     /// Of an open data set.
-    pub fn of(splits: &Splits) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// A file that cannot be read for its hash.
+    pub fn of(splits: &Splits) -> Result<Self, DataError> {
+        Ok(Self {
             name: splits.train.schema().name.clone(),
-            train_hash: splits.train.content_hash().to_owned(),
-            test_hash: splits.test.content_hash().to_owned(),
+            train_hash: splits.train.content_hash()?,
+            test_hash: splits.test.content_hash()?,
             train_examples: splits.train.len(),
             test_examples: splits.test.len(),
-        }
+        })
     }
 }
 

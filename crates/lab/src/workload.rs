@@ -1,6 +1,6 @@
 //! What a user says about their own training.
 
-use batchwise_data::{DataError, Schema, Splits};
+use batchwise_data::{DataError, Schema, Splits, Target};
 use batchwise_nn::Parameters;
 use batchwise_nn::loss::{self, Loss};
 use batchwise_nn::optim::OptimizerConfig;
@@ -28,9 +28,15 @@ pub trait Workload: Send + Sync {
     /// Shapes that do not fit.
     fn build(&self, schema: &Schema, vb: VarBuilder<'_>) -> candle_core::Result<Box<dyn ModuleT + Send>>;
 
-    /// The loss, as a sum with its weight.
-    fn loss(&self) -> Loss {
-        loss::cross_entropy
+    /// The loss, as a sum with its weight; unless overridden, the one that fits the targets: cross-entropy for classes
+    /// and tokens, the squared error for values.
+    fn loss(&self, schema: &Schema) -> Loss {
+        match schema.target {
+            Target::Mixture { .. } => loss::soft_cross_entropy,
+            Target::Values { .. } => loss::mse,
+            Target::NextToken { .. } => loss::next_token,
+            _ => loss::cross_entropy,
+        }
     }
 
     /// The optimizer and its hyper-parameters.
@@ -67,5 +73,5 @@ pub fn task(
 ) -> candle_core::Result<Task> {
     let parameters = Parameters::new();
     let model = workload.build(schema, parameters.builder(seed, DType::F32, device))?;
-    Ok(Task::new(parameters, model, workload.loss(), device.clone()))
+    Ok(Task::new(parameters, model, workload.loss(schema), device.clone()))
 }

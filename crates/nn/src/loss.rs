@@ -44,6 +44,36 @@ pub fn cross_entropy_with(
     Ok(LossSum { sum: ops::cross_entropy(&logits, &targets, config)?, weight: counted })
 }
 
+/// Cross-entropy of logits (n, positions, tokens) against the token at each position (n, positions), averaged over
+/// positions. Positions with the target `u32::MAX`, which are padding, count for nothing.
+///
+/// # Errors
+/// As [`ops::cross_entropy`].
+pub fn next_token(logits: &Tensor, targets: &Tensor) -> Result<LossSum> {
+    cross_entropy_with(
+        logits,
+        targets,
+        ops::CrossEntropyConfig { ignore_index: Some(u32::MAX), ..Default::default() },
+    )
+}
+
+/// Cross-entropy of logits (n, classes) against a probability for each class (n, classes), as mixtures of examples have
+/// (Zhang et al. 2018): −Σ_c p_c·ln softmax(logits)_c.
+///
+/// # Errors
+/// Shapes that differ (naming both).
+pub fn soft_cross_entropy(logits: &Tensor, probabilities: &Tensor) -> Result<LossSum> {
+    if logits.shape() != probabilities.shape() || logits.rank() != 2 {
+        candle_core::bail!(
+            "soft_cross_entropy: logits {:?} and probabilities {:?} must both be (n, classes)",
+            logits.shape(),
+            probabilities.shape()
+        );
+    }
+    let sum = ops::log_softmax(logits, 1)?.mul(probabilities)?.sum_all()?.neg()?;
+    Ok(LossSum { sum, weight: logits.dim(0)? as f64 })
+}
+
 /// (output − target)², averaged over the numbers of an example and summed over examples, so that the mean over a
 /// batch is PyTorch's `mse_loss`.
 ///

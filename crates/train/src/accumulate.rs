@@ -40,6 +40,15 @@ pub(crate) fn accumulate(
 ) -> Result<Accumulated, TrainError> {
     gradients.clear();
     let expected = (batch.end - batch.start) as f64;
+    let n_in_epoch = loader.order().remaining_in_epoch(batch.start);
+    if tap != Tap::Off && n_in_epoch < batch.end - batch.start {
+        // The same example twice would pass for less noise.
+        return Err(TrainError::Config {
+            name: "the number of examples whose noise is measured",
+            found: format!("{} with {n_in_epoch} left in the epoch", batch.end - batch.start),
+            allowed: "what is left in the epoch",
+        });
+    }
     let mut parts = micro_batches(batch, micro_batch).peekable();
     let mut losses = LossTotal::default();
     let mut n_micro_batches = 0;
@@ -70,21 +79,27 @@ pub(crate) fn accumulate(
             }
             Tap::Examples => {
                 let n_examples = data.inputs.dim(0)?;
-                if loss.weight != n_examples as f64 {
+                if data.mask.is_some() {
                     return Err(TrainError::Config {
-                        name: "the weight of the loss with norms of single examples",
-                        found: format!("{} for {n_examples} examples", loss.weight),
-                        allowed: "one for each example",
+                        name: "the sequences with norms of single examples",
+                        found: "of differing length".to_owned(),
+                        allowed: "all of one length, which gives each the same weight in the loss",
                     });
                 }
+                let weight = loss.weight / n_examples as f64;
                 let norms = gradients.backward_examples(&task.parameters, &share, n_examples)?;
-                micro.extend(of_examples(task, &norms, expected.powi(2))?);
+                micro.extend(of_examples(task, &norms, weight, (expected / weight).powi(2))?);
             }
         }
         weight += loss.weight;
         losses.add(&loss.sum)?;
         n_micro_batches += 1;
+        // Their graphs hold the batch, whose memory is to serve a later one.
+        drop((share, loss));
+        loader.recycle(data);
     }
+    // A noise scale counts examples, also where the loss is averaged over tokens: what one example weighs on average is 1.
+    micro.iter_mut().for_each(|(of_micro, _)| *of_micro *= expected / weight);
     if weight != expected {
         // Losses that weigh tokens, say: the true weight is known only now.
         gradients.scale(expected / weight)?;
@@ -92,10 +107,11 @@ pub(crate) fn accumulate(
     Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro })
 }
 
-/// The norms by example, each with weight 1, from those by parameter.
+/// The norms by example, each of the same weight, from those by parameter.
 fn of_examples(
     task: &Task,
     norms: &ExampleNorms,
+    weight: f64,
     to_own: f64,
 ) -> Result<impl Iterator<Item = (f64, Vec<f64>)>, TrainError> {
     let named = task.parameters.named();
@@ -108,7 +124,7 @@ fn of_examples(
     }
     let groups: Vec<Vec<f64>> = norms.groups.iter().flatten().cloned().collect();
     let n = groups.first().map_or(0, Vec::len);
-    Ok((0..n).map(move |i| (1.0, groups.iter().map(|norms| norms[i] * to_own).collect())))
+    Ok((0..n).map(move |i| (weight, groups.iter().map(|norms| norms[i] * to_own).collect())))
 }
 
 /// The sum of the micro-batches' losses: in f64 on the CPU; on a GPU there, because each read waits for it.

@@ -32,13 +32,20 @@ pub enum TrainError {
     },
     /// The data set or its loader.
     #[error(transparent)]
-    Data(#[from] batchwise_data::DataError),
+    Data(Box<batchwise_data::DataError>),
     /// The model, the optimizer or the device.
     #[error("{0}")]
     Candle(#[from] candle_core::Error),
     /// The noise estimator.
     #[error(transparent)]
     Noise(#[from] batchwise_estimate::noise::NoiseError),
+}
+
+// Boxed, because an error of the data names many things.
+impl From<batchwise_data::DataError> for TrainError {
+    fn from(error: batchwise_data::DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 impl TrainError {

@@ -6,7 +6,7 @@
 //! that the gradient noise scale needs.
 //!
 //! ```
-//! use batchwise_data::{GlyphsConfig, open};
+//! use batchwise_data::open;
 //! use batchwise_nn::models::{Mlp, MlpConfig};
 //! use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 //! use batchwise_nn::{Parameters, loss};
@@ -14,7 +14,7 @@
 //! use batchwise_train::{Run, Tap, Task, Trainer};
 //! use candle_core::{DType, Device};
 //!
-//! let data = open("glyphs", None, &GlyphsConfig { train_len: 500, test_len: 50, ..Default::default() })?;
+//! let data = open("glyphs:train=500,test=50", None)?;
 //! let parameters = Parameters::new();
 //! let config = MlpConfig { inputs: 784, hidden: vec![32], classes: 10 };
 //! let model = Mlp::new(&config, parameters.builder(1, DType::F32, &Device::Cpu))?;

@@ -16,7 +16,7 @@ pub enum Tap {
     Norms,
     /// The squared norm of each example's gradient, as a by-product of the backward pass: the sharpest view of tr Σ
     /// (theory.md §2), needs no second micro-batch. All layers must be of `batchwise_nn`, none may couple examples, and
-    /// each example must weigh 1 in the loss.
+    /// each example must weigh the same in the loss.
     Examples,
 }
 

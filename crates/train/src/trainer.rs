@@ -2,7 +2,7 @@
 
 use crate::accumulate::accumulate;
 use crate::{NoiseReading, Tap, Task, TrainError};
-use batchwise_data::{Dataset, Loader, Order};
+use batchwise_data::{Dataset, Loader, LoaderStats, Order};
 use batchwise_nn::Gradients;
 use batchwise_nn::optim::{Optimizer, OptimizerConfig};
 use batchwise_schedule::{Examples, LearningRate, Schedule, Steps};
@@ -177,9 +177,14 @@ impl Trainer {
         self.optimizer.as_ref()
     }
 
+    /// What the loader has done so far.
+    pub fn loader_stats(&self) -> LoaderStats {
+        self.loader.stats()
+    }
+
     /// How long steps have waited for data.
     pub fn data_wait(&self) -> std::time::Duration {
-        self.loader.wait_time()
+        self.loader.stats().wait
     }
 
     /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.

@@ -42,19 +42,19 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Options {
-    /// Data set: glyphs (built in; glyphs:classes=20,label_noise=0.1 changes settings), a name in the data folder
-    /// such as mnist or fashion-mnist, or a folder of IDX files
+    /// Data set: glyphs (built in), a name in the data folder such as mnist, or the path of a file or folder; settings
+    /// follow after a colon, as in glyphs:classes=20,label_noise=0.1 or housing.csv:target=price
     #[arg(long, global = true, value_name = "NAME|DIR", default_value = "glyphs")]
     pub data: String,
     /// Where named data sets are [default: $BATCHWISE_DATA, then the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Model to train
-    #[arg(long, global = true, default_value = "cnn")]
-    pub model: String,
-    /// Optimizer to train with
-    #[arg(long, global = true, value_enum, default_value_t)]
-    pub optimizer: OptimizerName,
+    /// Model to train [default: cnn for images, gpt for text, else mlp]
+    #[arg(long, global = true)]
+    pub model: Option<String>,
+    /// Optimizer to train with [default: adamw for gpt, else sgd]
+    #[arg(long, global = true, value_enum)]
+    pub optimizer: Option<OptimizerName>,
     /// Device to train on: auto, cpu, cuda:N or metal:N
     #[arg(long, global = true, default_value = "auto")]
     pub device: DeviceSpec,
@@ -82,10 +82,9 @@ pub struct Options {
 }
 
 /// The optimizers by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OptimizerName {
     /// Stochastic gradient descent with momentum 0.9
-    #[default]
     Sgd,
     /// Adam with decoupled weight decay 0.01
     #[value(name = "adamw")]

@@ -26,9 +26,12 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// With the built-in models `cnn` and `mlp`.
+    /// With the built-in models `cnn`, `mlp` and `gpt`.
     pub fn built_in() -> Self {
-        Self::default().workload("cnn", built_in::cnn).workload("mlp", built_in::mlp)
+        Self::default()
+            .workload("cnn", built_in::cnn)
+            .workload("mlp", built_in::mlp)
+            .workload("gpt", built_in::gpt)
     }
 
     /// Adds a workload that `--model name` selects; a later one of the same name replaces an earlier one.
@@ -70,17 +73,32 @@ impl Cli {
         }
     }
 
+    /// The options with a model: the one asked for, or the one that suits the data, or the first there is.
+    fn with_model(&self, options: &Options) -> Result<Options, LabError> {
+        if options.model.is_some() {
+            return Ok(options.clone());
+        }
+        let has = |model: &str| self.workloads.iter().any(|(name, _)| name == model);
+        let usual = match self.workloads.as_slice() {
+            [(only, _)] => only.clone(),
+            _ => {
+                let splits = batchwise_data::open(&options.data, options.data_dir.as_deref())?;
+                built_in::usual_model(splits.train.schema()).to_owned()
+            }
+        };
+        let first = || self.workloads.first().map(|(name, _)| name.clone());
+        let model = if has(&usual) { Some(usual) } else { first() };
+        Ok(Options { model, ..options.clone() })
+    }
+
     /// The workload that `--model` names.
     fn make(&self, options: &Options) -> Result<Box<dyn Workload>, LabError> {
-        match self.workloads.iter().find(|(name, _)| *name == options.model) {
+        let model = options.model.as_deref().unwrap_or_default();
+        match self.workloads.iter().find(|(name, _)| name == model) {
             Some((_, factory)) => factory(options).map_err(LabError::Input),
             None => {
                 let names: Vec<&str> = self.workloads.iter().map(|(name, _)| name.as_str()).collect();
-                Err(LabError::Input(format!(
-                    "unknown model `{}`: there are {}",
-                    options.model,
-                    names.join(", ")
-                )))
+                Err(LabError::Input(format!("unknown model `{}`: there are {}", model, names.join(", "))))
             }
         }
     }

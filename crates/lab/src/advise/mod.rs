@@ -65,6 +65,8 @@ impl MemoryLimit {
 pub struct Subject {
     /// Examples in the training set.
     pub train_examples: u64,
+    /// What an example is, in the plural: `examples` or `sequences`.
+    pub noun: &'static str,
     /// Bytes that the data set holds itself.
     pub data_bytes: u64,
     /// The optimizer.
@@ -136,7 +138,7 @@ pub fn advise(
     let search = learning_rate_search(&mut probes, subject, settings, &room)?;
     output.write_json("learning-rate.json", &search)?;
     let anchor_rate = anchor_rate(&search)?;
-    let noise = noise_advice(&mut probes, settings, &room, search.anchor_batch, anchor_rate)?;
+    let noise = noise_advice(&mut probes, subject, settings, &room, search.anchor_batch, anchor_rate)?;
     output.write_json("noise.json", &noise)?;
 
     let decision = decide::decide(&speed, &noise, subject.train_examples, settings.seed)?;
@@ -244,7 +246,7 @@ pub fn noise(
         Some(learning_rate) => learning_rate,
         None => anchor_rate(&learning_rate_search(&mut probes, subject, settings, &room)?)?,
     };
-    noise_advice(&mut probes, settings, &room, subject.usable_anchor(), learning_rate)
+    noise_advice(&mut probes, subject, settings, &room, subject.usable_anchor(), learning_rate)
 }
 
 /// The largest micro-batch in which `batch` fits the memory, tried at that size.
@@ -334,6 +336,7 @@ fn anchor_rate(search: &LearningRateSearch) -> Result<f64, LabError> {
 
 fn noise_advice(
     probes: &mut Probes<'_>,
+    subject: &Subject,
     settings: &Settings,
     memory: &MemoryModel,
     anchor_batch: u64,
@@ -367,7 +370,7 @@ fn noise_advice(
         batchwise_estimate::critical::Task::Supervised,
     );
     let noise = NoiseAdvice {
-        unit: "examples".to_owned(),
+        unit: subject.noun.to_owned(),
         confidence: CONFIDENCE,
         anchor_batch,
         learning_rate,
@@ -440,6 +443,7 @@ fn confirm(
                 steps: outcome.steps,
                 train_loss: outcome.train_loss,
                 test_loss: outcome.test_loss,
+                test_loss_error: outcome.test_loss_error,
                 test_accuracy: outcome.test_accuracy,
                 test_accuracy_error: outcome.test_accuracy_error,
                 seconds: outcome.seconds,

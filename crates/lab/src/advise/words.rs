@@ -2,7 +2,7 @@
 
 use super::decide::Rule;
 use super::measure::{MemoryModel, Series};
-use crate::advice::{Confirmation, LearningRateSearch, MemoryAdvice, NoiseAdvice, SpeedAdvice};
+use crate::advice::{Confirmation, LearningRateSearch, MemoryAdvice, NoiseAdvice, Score, SpeedAdvice};
 use crate::bytes;
 use crate::prose::{capitalized, separated};
 use batchwise_estimate::decide::Decision;
@@ -167,13 +167,15 @@ pub(super) fn verdict(confirmation: &[Confirmation], batch_size: u64, equivalent
             }
             continue;
         };
-        let noise = 2.0 * advised.accuracy_error.hypot(other.accuracy_error);
-        let gain = other.accuracy - advised.accuracy;
+        let noise = 2.0 * advised.error.hypot(other.error);
+        // Positive where the other is better.
+        let gain = (other.value - advised.value) * if advised.is_accuracy { 1.0 } else { -1.0 };
         let time = other.seconds / advised.seconds;
-        let quality = if gain.abs() <= noise {
-            "as accurate within the error".to_owned()
-        } else {
-            format!("{:+.2} points of accuracy", 100.0 * gain)
+        let quality = match (gain.abs() <= noise, advised.is_accuracy) {
+            (true, true) => "as accurate within the error".to_owned(),
+            (true, false) => "as good within the error".to_owned(),
+            (false, true) => format!("{:+.2} points of accuracy", 100.0 * gain),
+            (false, false) => format!("{:+.4} in test loss", -gain),
         };
         parts.push(format!("{name} of it was {quality} in {time:.2} times the time"));
         let dominates =
@@ -182,12 +184,11 @@ pub(super) fn verdict(confirmation: &[Confirmation], batch_size: u64, equivalent
             better = Some(batch);
         }
     }
-    let head = format!(
-        "batch {batch_size} reached {:.2} ± {:.2} % test accuracy in {}",
-        100.0 * advised.accuracy,
-        100.0 * advised.accuracy_error,
-        seconds(advised.seconds)
-    );
+    let reached = match advised.is_accuracy {
+        true => format!("{:.2} ± {:.2} % test accuracy", 100.0 * advised.value, 100.0 * advised.error),
+        false => format!("a test loss of {:.4} ± {:.4}", advised.value, advised.error),
+    };
+    let head = format!("batch {batch_size} reached {reached} in {}", seconds(advised.seconds));
     let tail = match better {
         None => "this agrees with the advice".to_owned(),
         Some(batch) if (equivalent.0..=equivalent.1).contains(&batch) => {
@@ -311,8 +312,10 @@ pub(super) fn next_measurement(
 
 /// Means over the seeds of one batch size, if none diverged.
 struct Mean {
-    accuracy: f64,
-    accuracy_error: f64,
+    /// Of the score.
+    value: f64,
+    error: f64,
+    is_accuracy: bool,
     seconds: f64,
 }
 
@@ -320,18 +323,17 @@ impl Mean {
     fn of(confirmation: &[Confirmation], batch: u64) -> Option<Self> {
         let trials: Vec<&Confirmation> = confirmation.iter().filter(|trial| trial.batch == batch).collect();
         let n = trials.len() as f64;
-        let accuracies: Vec<f64> = trials.iter().map(|trial| trial.test_accuracy).collect::<Option<_>>()?;
-        let errors: Vec<f64> = trials.iter().map(|trial| trial.test_accuracy_error).collect::<Option<_>>()?;
-        if trials.is_empty() {
-            return None;
-        }
-        let accuracy = accuracies.iter().sum::<f64>() / n;
+        let scores: Vec<Score> = trials.iter().map(|trial| trial.score()).collect::<Option<_>>()?;
+        let is_accuracy = scores.first()?.is_accuracy;
+        let value = scores.iter().map(|score| score.value).sum::<f64>() / n;
         // The test set is the same for all seeds, so its error does not shrink with them; the seeds' does.
-        let sampling = errors.iter().sum::<f64>() / n;
-        let between = accuracies.iter().map(|a| (a - accuracy).powi(2)).sum::<f64>() / (n - 1.0).max(1.0) / n;
+        let sampling = scores.iter().map(|score| score.error).sum::<f64>() / n;
+        let between =
+            scores.iter().map(|score| (score.value - value).powi(2)).sum::<f64>() / (n - 1.0).max(1.0) / n;
         Some(Self {
-            accuracy,
-            accuracy_error: sampling.hypot(between.sqrt()),
+            value,
+            error: sampling.hypot(between.sqrt()),
+            is_accuracy,
             seconds: trials.iter().map(|trial| trial.seconds).sum::<f64>() / n,
         })
     }
@@ -380,9 +382,25 @@ mod tests {
             steps: 10,
             train_loss: accuracy.map(|a| 1.0 - a),
             test_loss: accuracy.map(|a| 1.0 - a),
+            test_loss_error: accuracy.map(|_| 0.004),
             test_accuracy: accuracy,
             test_accuracy_error: accuracy.map(|_| 0.004),
             seconds,
+        }
+    }
+
+    #[test]
+    fn without_classes_the_loss_decides() {
+        let of = |batch, loss: f64, seconds| Confirmation {
+            test_accuracy: None,
+            test_accuracy_error: None,
+            test_loss: Some(loss),
+            ..trial(batch, Some(0.5), seconds)
+        };
+        let said = verdict(&[of(32, 1.5, 10.0), of(64, 1.6, 10.0), of(128, 1.7, 5.0)], 64, (64, 64));
+        assert_eq!(said.better, Some(32));
+        for part in ["a test loss of 1.6000 ± 0.0040", "half of it was -0.1000 in test loss", "+0.1000"] {
+            assert!(said.text.contains(part), "{}", said.text);
         }
     }
 

@@ -63,7 +63,9 @@ pub struct Outcome {
     pub train_loss: Option<f64>,
     /// Mean loss on the test set.
     pub test_loss: Option<f64>,
-    /// Share of the test set classified right.
+    /// Standard error of that loss from the size of the test set alone.
+    pub test_loss_error: Option<f64>,
+    /// Share of the test set classified right, where targets are classes.
     pub test_accuracy: Option<f64>,
     /// Standard error of the accuracy from the size of the test set alone.
     pub test_accuracy_error: Option<f64>,
@@ -155,6 +157,7 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
         seconds,
         train_loss: None,
         test_loss: None,
+        test_loss_error: None,
         test_accuracy: None,
         test_accuracy_error: None,
         peak_bytes,
@@ -172,8 +175,9 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
         if on_train.loss.is_finite() && on_test.loss.is_finite() {
             outcome.train_loss = Some(on_train.loss);
             outcome.test_loss = Some(on_test.loss);
-            outcome.test_accuracy = Some(on_test.accuracy);
-            outcome.test_accuracy_error = Some(on_test.accuracy_standard_error());
+            outcome.test_loss_error = on_test.loss_error;
+            outcome.test_accuracy = on_test.accuracy;
+            outcome.test_accuracy_error = on_test.accuracy_error();
         } else {
             outcome.diverged = Some("the loss after training is not finite".to_owned());
         }

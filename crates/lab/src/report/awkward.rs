@@ -78,7 +78,8 @@ fn edge() -> Advice {
         .to_vec();
     a.learning_rate = 0.23;
     for c in a.confirmation.iter_mut().skip(1) {
-        (c.train_loss, c.test_loss, c.test_accuracy, c.test_accuracy_error) = (None, None, None, None);
+        (c.train_loss, c.test_loss, c.test_loss_error) = (None, None, None);
+        (c.test_accuracy, c.test_accuracy_error) = (None, None);
     }
     (a.grade, a.binding) = (Grade::Extrapolated, Binding::Tried);
     a.noise.average = Ratio::not_identified("3 measurements, at least 8 are needed");
@@ -202,6 +203,7 @@ fn extreme(n: u64, v: f64) -> Advice {
         steps: n,
         train_loss: Some(v),
         test_loss: Some(v),
+        test_loss_error: Some(v),
         test_accuracy: Some(v),
         test_accuracy_error: Some(v),
         seconds: v,

@@ -53,6 +53,7 @@ fn confirmation(batch: u64, accuracy: f64, loss: f64, seconds: f64) -> Confirmat
         steps: 120_000 / batch,
         train_loss: Some(loss),
         test_loss: Some(loss * 1.2),
+        test_loss_error: Some(loss / 60.0),
         test_accuracy: Some(accuracy),
         test_accuracy_error: Some((accuracy * (1.0 - accuracy) / 4000.0).sqrt()),
         seconds,

@@ -232,6 +232,7 @@ fn confirmation(advice: &Advice) -> Table {
             "Steps",
             "Training loss",
             "Test loss",
+            "± error",
             "Test accuracy",
             "± error",
             "Time",
@@ -250,6 +251,7 @@ fn confirmation(advice: &Advice) -> Table {
                     .filter(|l| l.is_finite())
                     .map_or_else(|| "diverged".to_owned(), |l| digits(l, 4)),
                 maybe(c.test_loss, |l| digits(l, 4)),
+                maybe(c.test_loss_error, |e| digits(e, 2)),
                 maybe(c.test_accuracy, |a| format!("{} %", digits(a * 100.0, 4))),
                 maybe(c.test_accuracy_error, percent),
                 seconds(c.seconds),

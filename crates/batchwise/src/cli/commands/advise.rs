@@ -16,8 +16,8 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &AdviseArguments) -> 
         confirmation_seeds: arguments.confirmation_seeds,
         ..session.settings(options, arguments.examples, arguments.probe.max_batch)
     };
-    let subject = session.subject(options)?;
-    let provenance = session.provenance(options);
+    let subject = session.subject()?;
+    let provenance = session.provenance()?;
     output.write_json("provenance.json", &provenance)?;
     // The children open the data themselves.
     drop(session);

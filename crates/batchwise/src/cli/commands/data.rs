@@ -2,11 +2,11 @@
 
 use crate::cli::Options;
 use crate::cli::show;
-use batchwise_data::{GlyphsConfig, dataset_info};
+use batchwise_data::{Target, dataset_info};
 use batchwise_lab::{LabError, bytes};
 
 pub(super) fn run(options: &Options) -> Result<(), LabError> {
-    let splits = batchwise_data::open(&options.data, options.data_dir.as_deref(), &GlyphsConfig::default())?;
+    let splits = batchwise_data::open(&options.data, options.data_dir.as_deref())?;
     let info = dataset_info(&splits)?;
     if options.json {
         show::json(&info);
@@ -15,13 +15,15 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
     let shape: Vec<String> = info.schema.input_shape.iter().map(ToString::to_string).collect();
     let rows = [
         ("name", info.schema.name.clone()),
-        ("input", format!("{} (channels × rows × columns)", shape.join(" × "))),
-        ("classes", info.schema.n_classes.to_string()),
+        ("input", shape.join(" × ")),
+        ("target", target(&info.schema.target)),
         ("training examples", info.train_len.to_string()),
         ("test examples", info.test_len.to_string()),
         (
             "normalised inputs",
-            format!("mean {:.3}, deviation {:.3}", info.train_inputs.mean, info.train_inputs.deviation),
+            info.train_inputs.map_or("–".to_owned(), |inputs| {
+                format!("mean {:.3}, deviation {:.3}", inputs.mean, inputs.deviation)
+            }),
         ),
         ("in memory", bytes::human(info.resident_bytes)),
         ("training hash", info.train_hash.clone()),
@@ -30,12 +32,23 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
     for (name, value) in rows {
         show::line(&format!("{name:>20}  {value}"));
     }
+    let (Some(train), Some(test)) = (&info.train_classes, &info.test_classes) else { return Ok(()) };
     let mut rows = vec![["class", "training", "test"].map(str::to_owned).to_vec()];
-    for (class, (train, test)) in info.train_classes.counts.iter().zip(&info.test_classes.counts).enumerate()
-    {
+    for (class, (train, test)) in train.counts.iter().zip(&test.counts).enumerate() {
         rows.push(vec![class.to_string(), train.to_string(), test.to_string()]);
     }
     show::line("");
     show::table(&rows);
     Ok(())
+}
+
+fn target(target: &Target) -> String {
+    match target {
+        Target::Class { n_classes, .. } => format!("one of {n_classes} classes"),
+        Target::Values { values } => {
+            values.iter().map(|value| value.name.as_str()).collect::<Vec<_>>().join(", ")
+        }
+        Target::NextToken { n_tokens } => format!("the next of {n_tokens} tokens"),
+        _ => "a probability for each class".to_owned(),
+    }
 }

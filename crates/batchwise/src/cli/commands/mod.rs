@@ -9,7 +9,7 @@ mod train;
 
 use super::arguments::{Arguments, Command};
 use super::{Cli, Options};
-use batchwise_data::Splits;
+use batchwise_data::{Splits, Unit};
 use batchwise_lab::advise::{MemoryLimit, Settings, Subject};
 use batchwise_lab::output::Output;
 use batchwise_lab::process::{self, ChildCommand};
@@ -41,6 +41,8 @@ const SHARE_OF_FREE: f64 = 0.8;
 
 /// What a command works on, checked before anything is measured.
 struct Session {
+    /// The options with the model that was chosen.
+    options: Options,
     workload: Box<dyn Workload>,
     data: Splits,
     device: DeviceSpec,
@@ -49,10 +51,12 @@ struct Session {
 
 impl Session {
     fn open(cli: &Cli, options: &Options) -> Result<Self, LabError> {
-        let workload = cli.make(options)?;
-        let device = open_device(options)?;
+        let options = cli.with_model(options)?;
+        let workload = cli.make(&options)?;
+        let device = open_device(&options)?;
         let data = workload.open()?;
         Ok(Self {
+            options,
             workload,
             data,
             device: device::name(&device),
@@ -60,16 +64,20 @@ impl Session {
         })
     }
 
-    fn subject(&self, options: &Options) -> Result<Subject, LabError> {
+    fn subject(&self) -> Result<Subject, LabError> {
         let program = std::env::current_exe()
             .map_err(|error| LabError::Protocol(format!("the program cannot find itself: {error}")))?;
         Ok(Subject {
             train_examples: self.data.train.len(),
+            noun: match self.data.train.schema().unit {
+                Unit::Token => "sequences",
+                _ => "examples",
+            },
             data_bytes: self.data.train.resident_bytes() + self.data.test.resident_bytes(),
             optimizer: self.workload.optimizer(),
             anchor_batch: self.workload.anchor_batch(),
             usual_learning_rate: self.workload.usual_learning_rate(),
-            child: ChildCommand { program, arguments: child_arguments(options, self.device) },
+            child: ChildCommand { program, arguments: child_arguments(&self.options, self.device) },
         })
     }
 
@@ -90,23 +98,23 @@ impl Session {
         MemoryLimit { bytes, is_given, free_bytes }
     }
 
-    fn provenance(&self, options: &Options) -> Provenance {
+    fn provenance(&self) -> Result<Provenance, LabError> {
         let description = device::list().into_iter().find(|info| info.spec == self.device);
         let cpu = device::cpu_info();
-        Provenance {
+        Ok(Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("BATCHWISE_COMMIT").map(str::to_owned),
             command: std::env::args().skip(1).collect(),
-            seed: options.seed,
+            seed: self.options.seed,
             model: self.workload.model_name(),
             optimizer: self.workload.optimizer().to_string(),
-            data: DataProvenance::of(&self.data),
+            data: DataProvenance::of(&self.data)?,
             device: self.device.to_string(),
             device_description: description.unwrap_or_else(|| cpu.clone()).description,
             threads: cpu.threads,
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             started_at: provenance::now(),
-        }
+        })
     }
 }
 
@@ -127,11 +135,15 @@ fn child_arguments(options: &Options, device: DeviceSpec) -> Vec<String> {
     let mut arguments = vec![
         "probe".to_owned(),
         format!("--data={}", options.data),
-        format!("--model={}", options.model),
-        format!("--optimizer={}", options.optimizer.name()),
         format!("--device={device}"),
         format!("--seed={}", options.seed),
     ];
+    if let Some(model) = &options.model {
+        arguments.push(format!("--model={model}"));
+    }
+    if let Some(optimizer) = options.optimizer {
+        arguments.push(format!("--optimizer={}", optimizer.name()));
+    }
     if let Some(dir) = &options.data_dir {
         arguments.push(format!("--data-dir={}", dir.display()));
     }

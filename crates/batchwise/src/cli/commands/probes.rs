@@ -13,7 +13,7 @@ pub(super) fn memory(cli: &Cli, options: &Options, arguments: &ProbeArguments) -
     let output = wanted_output(options)?;
     let settings = session.settings(options, None, arguments.max_batch);
     let mut progress = Progress::new(options);
-    let report = advise::memory(&session.subject(options)?, &settings, &mut |event| progress.on(event))?;
+    let report = advise::memory(&session.subject()?, &settings, &mut |event| progress.on(event))?;
     progress.finish();
     finish(&session, options, output, "memory", &report, || {
         let mut rows = vec![vec!["micro-batch".to_owned(), "peak".to_owned(), "bytes".to_owned()]];
@@ -30,7 +30,7 @@ pub(super) fn speed(cli: &Cli, options: &Options, arguments: &ProbeArguments) ->
     let output = wanted_output(options)?;
     let settings = session.settings(options, None, arguments.max_batch);
     let mut progress = Progress::new(options);
-    let speed = advise::speed(&session.subject(options)?, &settings, &mut |event| progress.on(event))?;
+    let speed = advise::speed(&session.subject()?, &settings, &mut |event| progress.on(event))?;
     progress.finish();
     finish(&session, options, output, "speed", &speed, || {
         let head = ["batch", "micro-batch", "ms a step", "±", "examples/s", "waiting for data"];
@@ -57,8 +57,7 @@ pub(super) fn noise(cli: &Cli, options: &Options, arguments: &NoiseArguments) ->
     let output = wanted_output(options)?;
     let settings = session.settings(options, arguments.examples, arguments.probe.max_batch);
     let mut progress = Progress::new(options);
-    let noise =
-        advise::noise(&session.subject(options)?, &settings, arguments.lr, &mut |event| progress.on(event))?;
+    let noise = advise::noise(&session.subject()?, &settings, arguments.lr, &mut |event| progress.on(event))?;
     progress.finish();
     finish(&session, options, output, "noise", &noise, || {
         let head = ["examples seen", "loss", "‖G‖²", "tr Σ", "φ", "low", "high", "measurements", "grade"];
@@ -103,7 +102,7 @@ fn finish<T: Serialize>(
     table: impl FnOnce(),
 ) -> Result<(), LabError> {
     let schema = batchwise_lab::advice::SCHEMA;
-    let result = WithProvenance { schema, result, provenance: session.provenance(options) };
+    let result = WithProvenance { schema, result, provenance: session.provenance()? };
     if let Some(output) = output {
         output.write_json(&format!("{name}.json"), &result)?;
     }

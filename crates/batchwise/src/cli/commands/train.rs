@@ -25,6 +25,7 @@ struct TrainResult {
     seconds: f64,
     train_loss: Option<f64>,
     test_loss: Option<f64>,
+    test_loss_error: Option<f64>,
     test_accuracy: Option<f64>,
     test_accuracy_error: Option<f64>,
     diverged: Option<String>,
@@ -51,8 +52,8 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
     let output = output(options, &format!("train-{}", session.workload.model_name()))?;
     let mut progress = Progress::new(options);
     let micro_batch = micro_batch(&session, options, arguments, &mut progress)?;
-    let subject = session.subject(options)?;
-    let provenance = session.provenance(options);
+    let subject = session.subject()?;
+    let provenance = session.provenance()?;
     output.write_json("provenance.json", &provenance)?;
     let n = session.data.train.len();
     let examples = arguments.examples.unwrap_or_else(|| n.saturating_mul(arguments.epochs.unwrap_or(1)));
@@ -99,6 +100,7 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         seconds: outcome.seconds,
         train_loss: outcome.train_loss,
         test_loss: outcome.test_loss,
+        test_loss_error: outcome.test_loss_error,
         test_accuracy: outcome.test_accuracy,
         test_accuracy_error: outcome.test_accuracy_error,
         diverged: outcome.diverged,
@@ -145,7 +147,7 @@ fn micro_batch(
         (None, None) => Ok(arguments.batch),
         (None, Some(_)) => {
             let settings = session.settings(options, None, arguments.batch);
-            let subject = session.subject(options)?;
+            let subject = session.subject()?;
             advise::micro_batch(&subject, &settings, arguments.batch, &mut |event| progress.on(event))
         }
     }
@@ -155,7 +157,7 @@ fn print(result: &TrainResult) {
     let known =
         |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
     let percent = |value: Option<f64>| known(value.map(|value| 100.0 * value), 2);
-    let rows = [
+    let mut rows = vec![
         ("examples", format!("{} in {} steps of {}", result.examples, result.steps, result.batch_size)),
         ("micro-batch", result.micro_batch.to_string()),
         ("learning rate", format!("{:.3e}", result.learning_rate)),
@@ -168,14 +170,14 @@ fn print(result: &TrainResult) {
             ),
         ),
         ("train loss", known(result.train_loss, 4)),
-        ("test loss", known(result.test_loss, 4)),
-        (
-            "test accuracy",
-            format!("{} ± {} %", percent(result.test_accuracy), percent(result.test_accuracy_error)),
-        ),
+        ("test loss", format!("{} ± {}", known(result.test_loss, 4), known(result.test_loss_error, 4))),
         ("peak memory", result.memory.peak_bytes.map_or("–".to_owned(), bytes::human)),
         ("weights", result.weights_sha256.clone()),
     ];
+    if result.test_accuracy.is_some() {
+        let text = format!("{} ± {} %", percent(result.test_accuracy), percent(result.test_accuracy_error));
+        rows.insert(6, ("test accuracy", text));
+    }
     for (name, value) in rows {
         show::line(&format!("{name:>20}  {value}"));
     }

@@ -5,10 +5,10 @@ use super::super::figure::{Figure, Swatch};
 use super::super::scale::{Kind, Scale};
 use super::super::sign::{Shape, mark, text};
 use super::super::text::{aligned, escape, int, num, rough, seconds, tick, with_error};
-use crate::advice::{Advice, Confirmation};
+use crate::advice::{Advice, Confirmation, Score};
 
 /// Left and right end of the two panels.
-const ACCURACY: (f64, f64) = (150.0, 318.0);
+const SCORE: (f64, f64) = (150.0, 318.0);
 const LOSS: (f64, f64) = (352.0, 520.0);
 /// Top of the first row, and height of each.
 const TOP: f64 = 44.0;
@@ -19,8 +19,11 @@ pub(super) fn figure(advice: &Advice) -> Figure {
     let mut runs: Vec<&Confirmation> = advice.confirmation.iter().collect();
     runs.sort_by_key(|c| (c.batch, c.seed));
     let bottom = TOP + LINE * runs.len().max(2) as f64;
-    let accuracies = runs.iter().filter_map(|c| c.test_accuracy.map(|a| (a, error(c))));
-    let accuracy = Scale::new(Kind::Linear, accuracies.flat_map(|(a, e)| [a - e, a + e]), ACCURACY);
+    let scores: Vec<Score> = runs.iter().filter_map(|c| c.score()).collect();
+    // Without a class there is no accuracy in any run; runs that diverged have no score at all.
+    let measure = if scores.iter().any(|s| !s.is_accuracy) { Measure::LOSS } else { Measure::ACCURACY };
+    let ends = scores.iter().flat_map(|s| [s.value - s.error, s.value + s.error]);
+    let score = Scale::new(Kind::Linear, ends, SCORE);
     let losses = runs.iter().filter_map(|c| c.train_loss);
     let loss = Scale::log_beyond(20.0, Kind::Linear, &losses.collect::<Vec<_>>(), LOSS);
     let mut body = String::new();
@@ -33,7 +36,7 @@ pub(super) fn figure(advice: &Advice) -> Figure {
             ));
         }
     }
-    body.push_str(&panel(&accuracy, "test accuracy (%)", bottom, 100.0));
+    body.push_str(&panel(&score, measure.axis, bottom, measure.times));
     body.push_str(&panel(
         &loss,
         if loss.is_log() { "training loss (log)" } else { "training loss" },
@@ -53,7 +56,7 @@ pub(super) fn figure(advice: &Advice) -> Figure {
         body.push_str(&text(10.0, y - 2.0, "start", class, &name));
         let setting = format!("lr {}, seed {}", num(run.learning_rate), int(run.seed));
         body.push_str(&text(10.0, y + 12.0, "start", "tick", &setting));
-        body.push_str(&cells(run, y, &accuracy, &loss));
+        body.push_str(&cells(run, y, measure, &score, &loss));
         body.push_str(&text(WIDTH - 10.0, y + 4.0, "end", "name", &seconds(run.seconds)));
     }
     let mut legend = vec![
@@ -67,7 +70,7 @@ pub(super) fn figure(advice: &Advice) -> Figure {
     Figure {
         id: "fig-confirmation",
         name: "Confirmation by short trainings".to_owned(),
-        spoken: format!("Test accuracy, training loss and time of {} short trainings", runs.len()),
+        spoken: format!("{}, training loss and time of {} short trainings", measure.name, runs.len()),
         height: bottom + 44.0,
         body,
         legend,
@@ -76,7 +79,7 @@ pub(super) fn figure(advice: &Advice) -> Figure {
 }
 
 /// Both points of one training, or what is known instead.
-fn cells(run: &Confirmation, y: f64, accuracy: &Scale, loss: &Scale) -> String {
+fn cells(run: &Confirmation, y: f64, measure: Measure, scale: &Scale, loss: &Scale) -> String {
     let class = "data";
     let diverged = run.train_loss.is_none();
     let missing = |panel: (f64, f64), words: &str| {
@@ -84,20 +87,19 @@ fn cells(run: &Confirmation, y: f64, accuracy: &Scale, loss: &Scale) -> String {
         text(f64::midpoint(panel.0, panel.1), y + 4.0, "middle", label, words)
     };
     let mut out = String::new();
-    match run.test_accuracy.and_then(|a| Some((a, accuracy.px(a)?))) {
-        Some((share, px)) => {
-            let e = error(run);
-            if let (Some(l), Some(r)) = (accuracy.px(share - e), accuracy.px(share + e)) {
+    match run.score().and_then(|score| Some((score, scale.px(score.value)?))) {
+        Some((Score { value, error: e, .. }, px)) => {
+            if let (Some(l), Some(r)) = (scale.px(value - e), scale.px(value + e)) {
                 out.push_str(&format!(
                     "<path class=\"bar {class}\" d=\"M{l:.1} {y:.1}H{r:.1}M{l:.1} {:.1}v8M{r:.1} {:.1}v8\"/>",
                     y - 4.0,
                     y - 4.0
                 ));
             }
-            let tip = format!("batch {}: {} %", int(run.batch), with_error(share * 100.0, e * 100.0));
+            let tip = format!("batch {}: {}", int(run.batch), measure.show(value, e));
             out.push_str(&mark(px, y, Shape::Dot, class, &tip));
         }
-        None => out.push_str(&missing(ACCURACY, if diverged { "diverged" } else { "not measured" })),
+        None => out.push_str(&missing(SCORE, if diverged { "diverged" } else { "not measured" })),
     }
     match run.train_loss.and_then(|l| Some((l, loss.px(l)?))) {
         Some((value, px)) => {
@@ -135,8 +137,30 @@ fn panel(scale: &Scale, name: &str, bottom: f64, times: f64) -> String {
     out
 }
 
-fn error(run: &Confirmation) -> f64 {
-    run.test_accuracy_error.filter(|e| e.is_finite() && *e >= 0.0).unwrap_or(0.0)
+/// What the runs are compared by, and how it is shown.
+#[derive(Clone, Copy)]
+struct Measure {
+    name: &'static str,
+    axis: &'static str,
+    /// Shown values are so many times as large.
+    times: f64,
+    unit: &'static str,
+    difference: &'static str,
+}
+
+impl Measure {
+    const ACCURACY: Self = Self {
+        name: "Test accuracy",
+        axis: "test accuracy (%)",
+        times: 100.0,
+        unit: " %",
+        difference: " points",
+    };
+    const LOSS: Self = Self { name: "Test loss", axis: "test loss", times: 1.0, unit: "", difference: "" };
+
+    fn show(self, value: f64, error: f64) -> String {
+        format!("{}{}", with_error(value * self.times, error * self.times), self.unit)
+    }
 }
 
 fn caption(advice: &Advice) -> String {
@@ -148,36 +172,31 @@ fn caption(advice: &Advice) -> String {
         "Each training processes {} examples, so a larger batch takes fewer steps. ",
         int(own.examples)
     );
-    let Some(accuracy) = own.test_accuracy else {
-        words.push_str(if own.train_loss.is_none() {
-            "The advised setting diverged: do not use it without a smaller learning rate."
-        } else {
-            "The test accuracy was not measured."
-        });
+    let Some(score) = own.score() else {
+        words.push_str("The advised setting diverged: do not use it without a smaller learning rate.");
         return words;
     };
+    let measure = if score.is_accuracy { Measure::ACCURACY } else { Measure::LOSS };
     words.push_str(&format!(
-        "The advised batch reaches {} %. ",
-        with_error(accuracy * 100.0, error(own) * 100.0)
+        "The advised batch reaches {}{}. ",
+        if score.is_accuracy { "" } else { "a test loss of " },
+        measure.show(score.value, score.error)
     ));
     let mut others: Vec<&Confirmation> = runs.iter().filter(|c| c.batch != own.batch).collect();
     others.sort_by_key(|c| c.batch);
     for other in others.iter().take(4) {
-        let Some(theirs) = other.test_accuracy else {
-            words.push_str(&format!(
-                "Batch {} {}. ",
-                int(other.batch),
-                if other.train_loss.is_none() { "diverged" } else { "has no accuracy" }
-            ));
+        let Some(theirs) = other.score() else {
+            words.push_str(&format!("Batch {} diverged. ", int(other.batch)));
             continue;
         };
-        let (difference, e) = (theirs - accuracy, error(own).hypot(error(other)));
+        let (difference, e) = (theirs.value - score.value, score.error.hypot(theirs.error));
         let verdict = if difference.abs() <= 2.0 * e { "within the noise" } else { "more than the noise" };
         let sign = if difference >= 0.0 { "+" } else { "" };
         words.push_str(&format!(
-            "Batch {}: {sign}{} points, {verdict}. ",
+            "Batch {}: {sign}{}{}, {verdict}. ",
             int(other.batch),
-            rough(difference * 100.0)
+            rough(difference * measure.times),
+            measure.difference
         ));
     }
     words.push_str("The errors hold the size of the test set only, not the spread between seeds.");
