@@ -33,6 +33,7 @@
 mod batch;
 mod batches;
 mod buffer;
+mod check;
 mod dataset;
 mod error;
 #[cfg(feature = "fetch")]
@@ -53,6 +54,7 @@ mod stream;
 
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
+pub use check::{ExampleFault, check_examples};
 pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
 pub use error::{At, DataError};
 pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};
@@ -63,4 +65,4 @@ pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
 pub use order::{MAX_LEN, Order};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
-pub use sources::{BUILT_IN, default_data_dir, open};
+pub use sources::{BUILT_IN, default_data_dir, format_name, open};

@@ -62,6 +62,11 @@ pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
     Ok(splits)
 }
 
+/// What kind of data set a file or folder is, told by names alone; `None` if [`open`] knows none such.
+pub fn format_name(path: &Path) -> Option<&'static str> {
+    FORMATS.iter().find(|format| (format.matches)(path)).map(|format| format.name)
+}
+
 /// The file or folder that `place` names.
 fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
