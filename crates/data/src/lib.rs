@@ -65,4 +65,4 @@ pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
 pub use order::{MAX_LEN, Order};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
-pub use sources::{BUILT_IN, default_data_dir, format_name, open};
+pub use sources::{BUILT_IN, default_data_dir, format_name, locate, open};

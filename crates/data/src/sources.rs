@@ -39,11 +39,7 @@ const FORMATS: &[Format] = &[Format {
 /// [`DataError::NotFound`], [`DataError::UnknownFormat`], [`DataError::UnknownSetting`], [`DataError::Setting`]; what
 /// the format's own function returns.
 pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
-    let (place, settings) = match spec.split_once(':') {
-        // A path may hold a colon of its own.
-        Some((place, settings)) if !Path::new(spec).exists() => (place, settings),
-        _ => (spec, ""),
-    };
+    let (place, settings) = split(spec);
     if place == "glyphs" {
         let config = GlyphsConfig::default().with_settings(settings)?;
         let train = Arc::new(Glyphs::new(&config, Split::Train)?);
@@ -65,6 +61,28 @@ pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
 /// What kind of data set a file or folder is, told by names alone; `None` if [`open`] knows none such.
 pub fn format_name(path: &Path) -> Option<&'static str> {
     FORMATS.iter().find(|format| (format.matches)(path)).map(|format| format.name)
+}
+
+/// The file or folder that [`open`] would read for `spec`; `None` for a data set that is built in.
+///
+/// # Errors
+///
+/// [`DataError::NotFound`].
+pub fn locate(spec: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>, DataError> {
+    let (place, _) = split(spec);
+    match BUILT_IN.contains(&place) {
+        true => Ok(None),
+        false => find(place, data_dir).map(Some),
+    }
+}
+
+/// Where a data set is, and its settings.
+fn split(spec: &str) -> (&str, &str) {
+    match spec.split_once(':') {
+        // A path may hold a colon of its own.
+        Some((place, settings)) if !Path::new(spec).exists() => (place, settings),
+        _ => (spec, ""),
+    }
 }
 
 /// The file or folder that `place` names.

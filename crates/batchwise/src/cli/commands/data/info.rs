@@ -1,4 +1,4 @@
-//! `data`: what a data set holds.
+//! `data info`: what a data set holds.
 
 use crate::cli::Options;
 use crate::cli::show;
@@ -13,6 +13,9 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
         return Ok(());
     }
     let shape: Vec<String> = info.schema.input_shape.iter().map(ToString::to_string).collect();
+    let pixels = splits.train.normaliser().map_or("–".to_owned(), |normaliser| {
+        format!("mean {:.4}, deviation {:.4}", normaliser.mean(), normaliser.deviation())
+    });
     let rows = [
         ("name", info.schema.name.clone()),
         ("input", shape.join(" × ")),
@@ -25,6 +28,7 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
                 format!("mean {:.3}, deviation {:.3}", inputs.mean, inputs.deviation)
             }),
         ),
+        ("raw pixels", pixels),
         ("in memory", bytes::human(info.resident_bytes)),
         ("training hash", info.train_hash.clone()),
         ("test hash", info.test_hash.clone()),
