@@ -37,6 +37,7 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
         if n_faults == 0 {
             let files = match report.files {
                 0 => String::new(),
+                1 => ", 1 file has its checksum".to_owned(),
                 n => format!(", {n} files have their checksums"),
             };
             show::line(&format!("{} examples are good{files}", report.examples));
@@ -44,6 +45,7 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
     }
     match n_faults {
         0 => Ok(()),
+        1 => Err(LabError::Input(format!("1 fault in `{}`", options.data))),
         n => Err(LabError::Input(format!("{n} faults in `{}`", options.data))),
     }
 }

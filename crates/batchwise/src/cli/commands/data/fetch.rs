@@ -66,9 +66,10 @@ mod with_fetch {
             return Ok(());
         }
         let size = bytes::human(files.iter().map(|file| file.bytes).sum());
-        show::line(&format!("{}: {} files, {size}, commit {commit}", dir.display(), files.len()));
+        show::line(&format!("{}: {size}, commit {commit}", dir.display()));
         show::line(&match n_downloaded {
             0 => "All files were there and have their checksums.".to_owned(),
+            1 => "1 file was fetched; all have their checksums.".to_owned(),
             n => format!("{n} files were fetched; all have their checksums."),
         });
         Ok(())
