@@ -140,6 +140,11 @@ fn not_found(spec: &str, looked: Vec<PathBuf>, data_dir: Option<&Path>) -> DataE
             "use `glyphs`, or set BATCHWISE_DATA to the folder that holds your data sets".to_owned()
         }
     };
+    #[cfg(feature = "fetch")]
+    let hint = match crate::fetch::Request::new(spec, Path::new("")) {
+        Ok(request) => format!("{hint}; or fetch `{}` from the hub: data fetch {spec}", request.repository),
+        Err(_) => hint,
+    };
     DataError::NotFound { spec: spec.to_owned(), looked, in_data_dir, hint }
 }
 

@@ -140,9 +140,8 @@ impl Client {
                 Failure::again(format!("no connection within {:?}", self.patience.connect))
             }
             ureq::Error::Timeout(_) => Failure::again(format!("no byte for {:?}", self.patience.stall)),
-            ureq::Error::Io(_) | ureq::Error::Protocol(_) | ureq::Error::ConnectionFailed => {
-                Failure::again(error.to_string())
-            }
+            ureq::Error::Io(error) => Failure::again(error.to_string()),
+            ureq::Error::Protocol(_) | ureq::Error::ConnectionFailed => Failure::again(error.to_string()),
             ureq::Error::HostNotFound => last("the host is not known; is there a network?".to_owned()),
             error => last(error.to_string()),
         }
@@ -152,6 +151,7 @@ impl Client {
     pub(super) fn body_failure(&self, error: std::io::Error) -> Failure {
         match ureq::Error::from(error) {
             ureq::Error::Timeout(_) => Failure::again(format!("no byte for {:?}", self.patience.stall)),
+            ureq::Error::Io(error) => Failure::again(error.to_string()),
             error => Failure::again(error.to_string()),
         }
     }

@@ -150,7 +150,8 @@ fn what_was_fetched_can_be_opened_by_its_name() {
         .map(|name| (name.as_str(), std::fs::read(made.path().join(name)).unwrap(), true))
         .collect();
     let server = Server::hub(Hub::new(&files), |_, _| None);
-    assert!(batchwise_data::open(REPOSITORY, Some(dir.path())).is_err());
+    let message = batchwise_data::open(REPOSITORY, Some(dir.path())).unwrap_err().to_string();
+    assert!(message.contains("data fetch owner/set") && message.contains("owner--set"), "{message}");
     fetch_quietly(&request(&server, dir.path())).unwrap();
     for name in [REPOSITORY, "owner--set"] {
         let splits = batchwise_data::open(name, Some(dir.path())).unwrap();
