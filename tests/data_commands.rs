@@ -66,6 +66,18 @@ fn list_tells_what_there_is() {
 }
 
 #[test]
+fn info_writes_a_picture() {
+    let place = place();
+    let ran = place.run(&["data", "info", "--data", "small", "--out", "picture"]);
+    assert!(ran.status == Some(0) && ran.stderr.contains("contact-sheet.png"), "{}", ran.stderr);
+    let png = std::fs::read(place.path().join("picture/contact-sheet.png")).expect("it was written");
+    assert!(png.starts_with(b"\x89PNG"));
+    assert!(ran.stdout.contains("raw pixels  mean 0."), "{}", ran.stdout);
+    let ran = place.run(&["data", "--data", "small", "--out", "picture"]);
+    ran.assert_refused("a folder in use", 2, &["--force"]);
+}
+
+#[test]
 fn head_draws_images() {
     let place = place();
     let ran = place.run(&["data", "head", "--data", "small", "-n", "4"]);

@@ -12,7 +12,7 @@ use crate::{DataError, Order};
 pub enum LastBatch {
     /// A short batch: every example is seen once in every epoch.
     Keep,
-    /// The rest is left out, and the next batch begins the next epoch.
+    /// The rest is left out, and the next batch begins the next epoch. There is no batch larger than an epoch.
     Drop,
     /// The batch goes on into the next epoch: every batch is full, and no example is left out.
     Wrap,
@@ -84,9 +84,11 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Range<u64>> {
         let in_epoch = self.epoch_len - self.position % self.epoch_len;
         if self.last == LastBatch::Drop && in_epoch < self.size {
-            // A batch that no epoch can fill would skip for ever.
-            self.position =
-                if self.epoch_len < self.size { self.end } else { self.position.saturating_add(in_epoch) };
+            // A batch that no epoch can fill would skip for ever; a smaller size goes on from here.
+            if self.epoch_len < self.size {
+                return None;
+            }
+            self.position = self.position.saturating_add(in_epoch);
         }
         let start = self.position;
         let left = self.end.saturating_sub(start);

@@ -149,6 +149,12 @@ pub trait Dataset: Send + Sync {
         Err(DataError::NoPixels { name: self.schema().name.clone() })
     }
 
+    /// One example as text, for showing; `None` where inputs are no text, or the example does not exist.
+    fn text(&self, index: u64) -> Option<String> {
+        let _ = index;
+        None
+    }
+
     /// How pixels become inputs, where inputs are images of bytes.
     fn normaliser(&self) -> Option<&Normaliser> {
         None

@@ -7,11 +7,13 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use crate::DataError;
+use crate::map::MappedFile;
+use crate::pixel_rows::{Bytes, Part};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
 const MAX_SIDE: u32 = 65_535;
-/// More than any data set that is held in memory; a header that asks for more is wrong.
+/// More than the images of any data set; a header that asks for more is wrong.
 const MAX_FILE_BYTES: u64 = 1 << 40;
 /// Images rarely shrink more than this under gzip; for those that do, the buffer grows while it is read.
 const GZIP_RATIO: u64 = 32;
@@ -36,31 +38,46 @@ pub struct IdxImages {
 /// [`DataError::Read`], [`DataError::Gzip`], [`DataError::WrongMagic`], [`DataError::BadHeader`],
 /// [`DataError::Truncated`], [`DataError::TrailingBytes`], [`DataError::Empty`].
 pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
-    let mut file = IdxFile::open(path)?;
-    file.magic("images", IMAGES_MAGIC)?;
-    let n_images = file.word()?;
-    let n_rows = file.side("number of rows")?;
-    let n_columns = file.side("number of columns")?;
-    if n_images == 0 {
-        return Err(DataError::Empty { path: path.to_owned() });
+    let (mut file, header) = IdxFile::open_images(path)?;
+    let pixels = file.rest(header.n_bytes)?;
+    let Header { n_images, n_rows, n_columns, .. } = header;
+    Ok(IdxImages { n_images, n_rows, n_columns, pixels })
+}
+
+/// The images of one file, where they lie.
+#[derive(Debug)]
+pub(crate) struct IdxPart {
+    pub(crate) n_rows: usize,
+    pub(crate) n_columns: usize,
+    pub(crate) part: Part,
+}
+
+/// Opens a file of images: a plain one is mapped, a gzip one is read.
+///
+/// # Errors
+///
+/// As [`read_images`].
+pub(crate) fn open_images(path: &Path) -> Result<IdxPart, DataError> {
+    let (mut file, Header { n_images, n_rows, n_columns, n_bytes }) = IdxFile::open_images(path)?;
+    let image_len = n_rows * n_columns;
+    if file.is_gzip {
+        let mut pixels = file.rest(n_bytes)?;
+        // The byte that was kept free to see the end of the file.
+        pixels.shrink_to_fit();
+        return Ok(IdxPart { n_rows, n_columns, part: Part::owned(pixels, image_len) });
     }
-    // At most 2^32 * 2^16 * 2^16 = 2^64: the last factor may overflow.
-    let n_bytes = u64::from(n_images) * u64::from(n_rows);
-    let n_bytes = n_bytes.checked_mul(u64::from(n_columns)).filter(|n| *n <= MAX_FILE_BYTES);
-    let n_bytes = n_bytes.ok_or_else(|| DataError::BadHeader {
-        path: path.to_owned(),
-        field: "number of images",
-        offset: 4,
-        found: u64::from(n_images),
-        allowed: format!("at most {MAX_FILE_BYTES} pixels in all, at {n_rows}x{n_columns} pixels each"),
-    })?;
-    let pixels = file.rest(n_bytes)?;
-    Ok(IdxImages {
-        n_images: n_images as usize,
-        n_rows: n_rows as usize,
-        n_columns: n_columns as usize,
-        pixels,
-    })
+    let start = file.offset;
+    drop(file);
+    let mapped = MappedFile::open(path)?;
+    let (end, expected) = (mapped.len() as u64, start + n_bytes);
+    if end < expected {
+        return Err(DataError::Truncated { path: path.to_owned(), end, expected });
+    }
+    if expected < end {
+        return Err(DataError::TrailingBytes { path: path.to_owned(), expected });
+    }
+    let part = Part { bytes: Bytes::Mapped(mapped), offset: start as usize, stride: image_len, n_images };
+    Ok(IdxPart { n_rows, n_columns, part })
 }
 
 /// Reads a file of labels, plain or gzip (told apart by content, not by name).
@@ -81,6 +98,15 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
 /// Byte offset of label `index` in a file of labels (after decompression).
 pub(crate) fn label_offset(index: u64) -> u64 {
     8 + index
+}
+
+/// What a file of images says about itself.
+struct Header {
+    n_images: usize,
+    n_rows: usize,
+    n_columns: usize,
+    /// All pixels.
+    n_bytes: u64,
 }
 
 struct IdxFile<'a> {
@@ -108,6 +134,30 @@ impl<'a> IdxFile<'a> {
             if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         let ratio = if is_gzip { GZIP_RATIO } else { 1 };
         Ok(IdxFile { path, reader, is_gzip, offset: 0, likely_bytes: file_bytes.saturating_mul(ratio) })
+    }
+
+    /// Opens a file and reads the header of images.
+    fn open_images(path: &'a Path) -> Result<(IdxFile<'a>, Header), DataError> {
+        let mut file = IdxFile::open(path)?;
+        file.magic("images", IMAGES_MAGIC)?;
+        let n_images = file.word()?;
+        let n_rows = file.side("number of rows")?;
+        let n_columns = file.side("number of columns")?;
+        if n_images == 0 {
+            return Err(DataError::Empty { path: path.to_owned() });
+        }
+        // At most 2^32 * 2^16 * 2^16 = 2^64: the last factor may overflow.
+        let n_bytes = u64::from(n_images) * u64::from(n_rows);
+        let n_bytes = n_bytes.checked_mul(u64::from(n_columns)).filter(|n| *n <= MAX_FILE_BYTES);
+        let n_bytes = n_bytes.ok_or_else(|| DataError::BadHeader {
+            path: path.to_owned(),
+            field: "number of images",
+            offset: 4,
+            found: u64::from(n_images),
+            allowed: format!("at most {MAX_FILE_BYTES} pixels in all, at {n_rows}x{n_columns} pixels each"),
+        })?;
+        let (n_images, n_rows, n_columns) = (n_images as usize, n_rows as usize, n_columns as usize);
+        Ok((file, Header { n_images, n_rows, n_columns, n_bytes }))
     }
 
     fn magic(&mut self, kind: &'static str, expected: u32) -> Result<(), DataError> {

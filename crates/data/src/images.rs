@@ -1,23 +1,125 @@
-//! Grey images held in memory as raw bytes, normalised while they are gathered.
+//! Images of bytes with classes, in memory or in mapped files, normalised while they are gathered.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
 use crate::dataset::{check_buffers, check_index, check_pixels};
-use crate::idx::{IdxImages, label_offset, read_images, read_labels};
-use crate::{DataError, Dataset, Normaliser, Row, RowsMut, Schema, Splits};
+use crate::pixel_rows::{Part, PixelRows};
+use crate::pixels::PixelSums;
+use crate::{DataError, Dataset, Normaliser, Row, RowsMut, Schema, Splits, Target};
 
-/// Labelled grey images in memory: one byte per pixel and per label.
-#[derive(Clone, Debug)]
+/// So many rows are looked at before the first of them is normalised, so that the memory sends them all at once:
+/// shuffled rows lie where no prefetcher of the processor expects them.
+const LOOK_AHEAD: usize = 8;
+/// No more of each image is looked at, so that all of it still is in the processor's first cache when it is needed;
+/// behind it, the processor has seen where the reading goes.
+const LOOK_BYTES: usize = 2048;
+/// Bytes that come with one look.
+const CACHE_LINE: usize = 64;
+
+/// Labelled images: one byte for each pixel, channel after channel.
+#[derive(Debug)]
 pub struct ByteImages {
     schema: Schema,
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
+    rows: PixelRows,
+    labels: Labels,
     normaliser: Arc<Normaliser>,
-    content_hash: String,
+    content_hash: OnceLock<String>,
+}
+
+impl ByteImages {
+    /// Takes images that are in memory: `pixels` holds one image of `[channels, rows, columns] = shape` for each label.
+    ///
+    /// The classes are those of `names`, or 0 to the largest label where there are no names. Without a normaliser (that
+    /// of the training split) one is fitted to the pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Setting`] for a shape with a side of 0, for labels outside the classes or no label at all, and for a
+    /// normaliser of another shape; [`DataError::BufferLength`].
+    pub fn new(
+        name: &str,
+        shape: [usize; 3],
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+        names: Vec<String>,
+        normaliser: Option<Arc<Normaliser>>,
+    ) -> Result<ByteImages, DataError> {
+        let n_classes = match names.len() {
+            0 => labels.iter().max().map_or(0, |label| *label as usize + 1),
+            n_classes => n_classes,
+        };
+        let image_len = check_parts(shape, &pixels, &labels, n_classes)?;
+        let schema = image_schema(name, shape, n_classes, names);
+        let rows = PixelRows::new(image_len, vec![Part::owned(pixels, image_len)]);
+        let normaliser = normaliser.unwrap_or_else(|| fit(shape, &rows));
+        if (normaliser.n_channels(), normaliser.plane()) != (shape[0], shape[1] * shape[2]) {
+            return Err(DataError::Setting {
+                field: "the shape of the normaliser",
+                found: format!("{} channels of {} pixels", normaliser.n_channels(), normaliser.plane()),
+                allowed: format!("that of the images, {shape:?}"),
+            });
+        }
+        Ok(ByteImages::from_rows(schema, rows, Labels::new(labels), normaliser))
+    }
+
+    /// Takes a training and a test split that are in memory, each as pixels and labels (see [`ByteImages::new`]); both
+    /// are normalised by the training pixels.
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteImages::new`]; [`DataError::Setting`] if all training labels are equal.
+    pub fn splits(
+        name: &str,
+        shape: [usize; 3],
+        (train_pixels, train_labels): (Vec<u8>, Vec<u32>),
+        (test_pixels, test_labels): (Vec<u8>, Vec<u32>),
+        names: Vec<String>,
+    ) -> Result<Splits, DataError> {
+        if train_labels.iter().all(|label| Some(label) == train_labels.first()) {
+            return Err(DataError::Setting {
+                field: "classes of the training labels",
+                found: train_labels.first().map_or("none".to_owned(), u32::to_string),
+                allowed: "2 classes or more".to_owned(),
+            });
+        }
+        let train = ByteImages::new(name, shape, train_pixels, train_labels, names, None)?;
+        let n_classes = train.schema.n_classes().unwrap_or(0);
+        let image_len = check_parts(shape, &test_pixels, &test_labels, n_classes)?;
+        let rows = PixelRows::new(image_len, vec![Part::owned(test_pixels, image_len)]);
+        let normaliser = Arc::clone(&train.normaliser);
+        let test = ByteImages::from_rows(train.schema.clone(), rows, Labels::new(test_labels), normaliser);
+        Ok(Splits { train: Arc::new(train), test: Arc::new(test) })
+    }
+
+    /// Joins what a reader has checked: a label below the number of classes for each row.
+    pub(crate) fn from_rows(
+        schema: Schema,
+        rows: PixelRows,
+        labels: Labels,
+        normaliser: Arc<Normaliser>,
+    ) -> ByteImages {
+        ByteImages { schema, rows, labels, normaliser, content_hash: OnceLock::new() }
+    }
+
+    fn image(&self, index: u64) -> Result<(usize, &[u8]), DataError> {
+        let row = check_index(&self.schema, index, self.len())?;
+        Ok((row, self.rows.image(row)))
+    }
+
+    /// Touches the images of rows that are needed next.
+    fn look_ahead(&self, rows: &[Row]) {
+        let mut touched = 0;
+        for row in rows {
+            if let Ok((_, image)) = self.image(row.index) {
+                for line in image[..image.len().min(LOOK_BYTES)].chunks(CACHE_LINE) {
+                    touched ^= line[0];
+                }
+            }
+        }
+        std::hint::black_box(touched);
+    }
 }
 
 impl Dataset for ByteImages {
@@ -30,35 +132,45 @@ impl Dataset for ByteImages {
     }
 
     fn content_hash(&self) -> Result<String, DataError> {
-        Ok(self.content_hash.clone())
+        if let Some(hash) = self.content_hash.get() {
+            return Ok(hash.clone());
+        }
+        self.rows.check()?;
+        let mut hasher = image_hasher(&self.schema, self.len(), &self.normaliser);
+        self.rows.iter().for_each(|image| hasher.update(image));
+        (0..self.labels.len()).for_each(|row| hasher.update(self.labels.get(row).to_le_bytes()));
+        Ok(self.content_hash.get_or_init(|| hex(&hasher.finalize())).clone())
     }
 
     fn resident_bytes(&self) -> u64 {
-        (self.pixels.capacity() + self.labels.capacity()) as u64
+        self.rows.resident_bytes() + self.labels.resident_bytes()
     }
 
     fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
         check_buffers(&self.schema, rows.len(), &out)?;
-        let input_len = self.schema.input_len();
-        let values = out.inputs.f32()?.chunks_exact_mut(input_len).zip(out.targets.u32()?);
-        for (row, (input, target)) in rows.iter().zip(values) {
-            let index = check_index(&self.schema, row.index, self.len())?;
-            self.normaliser.apply(&self.pixels[index * input_len..][..input_len], input);
-            *target = u32::from(self.labels[index]);
+        self.rows.check()?;
+        let mut values = out.inputs.f32()?.chunks_exact_mut(self.schema.input_len()).zip(out.targets.u32()?);
+        for block in rows.chunks(LOOK_AHEAD) {
+            self.look_ahead(block);
+            for (row, (input, target)) in block.iter().zip(&mut values) {
+                let (row, image) = self.image(row.index)?;
+                self.normaliser.apply(image, input);
+                *target = self.labels.get(row);
+            }
         }
         Ok(())
     }
 
     fn label(&self, index: u64) -> Result<u32, DataError> {
         let row = check_index(&self.schema, index, self.len())?;
-        Ok(u32::from(self.labels[row]))
+        Ok(self.labels.get(row))
     }
 
     fn pixels(&self, index: u64, pixels: &mut [u8]) -> Result<(), DataError> {
-        let row = check_index(&self.schema, index, self.len())?;
         check_pixels(&self.schema, pixels)?;
-        let len = pixels.len();
-        pixels.copy_from_slice(&self.pixels[row * len..][..len]);
+        let (row, image) = self.image(index)?;
+        self.rows.check_row(row)?;
+        pixels.copy_from_slice(image);
         Ok(())
     }
 
@@ -67,137 +179,103 @@ impl Dataset for ByteImages {
     }
 }
 
-/// Reads the four IDX files of `dir` as a data set called `name`.
-///
-/// The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`, and
-/// `t10k-labels-idx1-ubyte`, each also with `.idx` for `-idx` and with `.gz`. The classes are 0 to the largest
-/// training label; both splits are normalised by mean and deviation of all training pixels.
-///
-/// # Errors
-///
-/// [`DataError::MissingFile`], what [`read_images`] and [`read_labels`] return, [`DataError::CountMismatch`],
-/// [`DataError::SizeMismatch`], [`DataError::OneClass`], [`DataError::LabelOutOfRange`].
-pub fn read_folder(name: &str, dir: &Path) -> Result<Splits, DataError> {
-    let start = Instant::now();
-    let train = read_split(dir, "train")?;
-    let test = read_split(dir, "t10k")?;
-    let size = |split: &RawSplit| (split.images.n_rows, split.images.n_columns);
-    if size(&train) != size(&test) {
-        return Err(DataError::SizeMismatch {
-            train_size: size(&train),
-            train: train.images_path,
-            test_size: size(&test),
-            test: test.images_path,
-        });
+/// Class numbers, as narrow as they come.
+#[derive(Clone, Debug)]
+pub(crate) enum Labels {
+    /// Below 256.
+    Bytes(Vec<u8>),
+    /// Any.
+    Words(Vec<u32>),
+}
+
+impl Labels {
+    /// Narrows the labels if all fit into bytes.
+    pub(crate) fn new(labels: Vec<u32>) -> Labels {
+        if labels.iter().all(|label| *label <= u32::from(u8::MAX)) {
+            return Labels::Bytes(labels.iter().map(|label| *label as u8).collect());
+        }
+        Labels::Words(labels)
     }
-    let n_classes = count_classes(&train)?;
-    check_labels(&test, n_classes)?;
 
-    let normaliser = Arc::new(Normaliser::fit(&train.images.pixels));
-    let (n_rows, n_columns) = size(&train);
-    let schema = Schema::images(name, [1, n_rows, n_columns], n_classes);
-    let train = train.finish(&schema, &normaliser);
-    let test = test.finish(&schema, &normaliser);
-    tracing::info!(
-        name,
-        dir = %dir.display(),
-        train_len = train.len(),
-        test_len = test.len(),
-        resident_bytes = train.resident_bytes() + test.resident_bytes(),
-        seconds = start.elapsed().as_secs_f64(),
-        "opened data set"
-    );
-    Ok(Splits { train: Arc::new(train), test: Arc::new(test) })
-}
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Labels::Bytes(labels) => labels.len(),
+            Labels::Words(labels) => labels.len(),
+        }
+    }
 
-/// Whether any of the four IDX files is in `dir`.
-pub(crate) fn is_image_folder(dir: &Path) -> bool {
-    let stems =
-        [("train", "images", 3), ("train", "labels", 1), ("t10k", "images", 3), ("t10k", "labels", 1)];
-    stems
-        .iter()
-        .any(|(part, kind, rank)| file_names(part, kind, *rank).iter().any(|name| dir.join(name).is_file()))
-}
+    /// One label; `row` must be below [`Labels::len`].
+    pub(crate) fn get(&self, row: usize) -> u32 {
+        match self {
+            Labels::Bytes(labels) => u32::from(labels[row]),
+            Labels::Words(labels) => labels[row],
+        }
+    }
 
-struct RawSplit {
-    images_path: PathBuf,
-    images: IdxImages,
-    labels_path: PathBuf,
-    labels: Vec<u8>,
-}
-
-impl RawSplit {
-    fn finish(mut self, schema: &Schema, normaliser: &Arc<Normaliser>) -> ByteImages {
-        // The byte that the reader kept free to see the end of the file.
-        self.images.pixels.shrink_to_fit();
-        self.labels.shrink_to_fit();
-        ByteImages {
-            schema: schema.clone(),
-            content_hash: content_hash(&self.images, &self.labels),
-            pixels: self.images.pixels,
-            labels: self.labels,
-            normaliser: Arc::clone(normaliser),
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        match self {
+            Labels::Bytes(labels) => labels.capacity() as u64,
+            Labels::Words(labels) => 4 * labels.capacity() as u64,
         }
     }
 }
 
-fn read_split(dir: &Path, part: &str) -> Result<RawSplit, DataError> {
-    let images_path = find_file(dir, file_names(part, "images", 3))?;
-    let labels_path = find_file(dir, file_names(part, "labels", 1))?;
-    let images = read_images(&images_path)?;
-    let labels = read_labels(&labels_path)?;
-    if images.n_images != labels.len() {
-        return Err(DataError::CountMismatch {
-            images: images_path,
-            n_images: images.n_images as u64,
-            labels: labels_path,
-            n_labels: labels.len() as u64,
-        });
-    }
-    Ok(RawSplit { images_path, images, labels_path, labels })
+/// The schema of images whose classes may have names.
+pub(crate) fn image_schema(name: &str, shape: [usize; 3], n_classes: usize, names: Vec<String>) -> Schema {
+    let target = Target::Class { n_classes, names };
+    Schema { target, ..Schema::images(name, shape, n_classes) }
 }
 
-fn file_names(part: &str, kind: &str, rank: u32) -> Vec<String> {
-    let plain = [format!("{part}-{kind}-idx{rank}-ubyte"), format!("{part}-{kind}.idx{rank}-ubyte")];
-    plain.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]).collect()
+/// The normaliser of all images, read one after another.
+pub(crate) fn fit(shape: [usize; 3], rows: &PixelRows) -> Arc<Normaliser> {
+    let mut sums = PixelSums::new(shape);
+    rows.iter().for_each(|image| sums.add(image));
+    Arc::new(sums.normaliser())
 }
 
-fn find_file(dir: &Path, names: Vec<String>) -> Result<PathBuf, DataError> {
-    let found = names.iter().map(|name| dir.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| DataError::MissingFile { dir: dir.to_owned(), tried: names })
-}
-
-fn count_classes(train: &RawSplit) -> Result<usize, DataError> {
-    let first = train.labels.first().copied().unwrap_or(0);
-    if train.labels.iter().all(|label| *label == first) {
-        return Err(DataError::OneClass { path: train.labels_path.clone(), label: u32::from(first) });
-    }
-    let largest = train.labels.iter().copied().max().unwrap_or(0);
-    Ok(usize::from(largest) + 1)
-}
-
-fn check_labels(split: &RawSplit, n_classes: usize) -> Result<(), DataError> {
-    let outside = split.labels.iter().position(|label| n_classes <= usize::from(*label));
-    let Some(index) = outside else {
-        return Ok(());
-    };
-    Err(DataError::LabelOutOfRange {
-        path: split.labels_path.clone(),
-        index: index as u64,
-        offset: label_offset(index as u64),
-        found: u32::from(split.labels[index]),
-        n_classes,
+/// Values in an image of a shape.
+///
+/// # Errors
+///
+/// [`DataError::Setting`] for none, or more than can be counted.
+pub(crate) fn image_len(shape: [usize; 3]) -> Result<usize, DataError> {
+    let product = shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
+    product.filter(|len| (1..=isize::MAX as usize).contains(len)).ok_or_else(|| DataError::Setting {
+        field: "the shape of the images",
+        found: format!("{shape:?}"),
+        allowed: "1 channel, row and column or more, and no more than memory can hold".to_owned(),
     })
 }
 
-fn content_hash(images: &IdxImages, labels: &[u8]) -> String {
-    let mut hasher = Sha256::new();
-    for size in [images.n_images, images.n_rows, images.n_columns] {
-        hasher.update((size as u64).to_le_bytes());
+fn check_parts(
+    shape: [usize; 3],
+    pixels: &[u8],
+    labels: &[u32],
+    n_classes: usize,
+) -> Result<usize, DataError> {
+    let image_len = image_len(shape)?;
+    let expected = image_len.saturating_mul(labels.len());
+    if pixels.len() != expected {
+        return Err(DataError::BufferLength { buffer: "pixels", found: pixels.len(), expected });
     }
-    hasher.update(&images.pixels);
-    hasher.update(labels);
-    hex(&hasher.finalize())
+    let outside = labels.iter().position(|label| n_classes <= *label as usize);
+    let found = match (outside, labels.len()) {
+        (None, 1..) => return Ok(image_len),
+        (None, 0) => "no label".to_owned(),
+        (Some(row), _) => format!("{} (label {row})", labels[row]),
+    };
+    Err(DataError::Setting { field: "a label", found, allowed: format!("0..{n_classes}") })
+}
+
+/// A hasher that has taken in number and shape of images, and how they are normalised.
+pub(crate) fn image_hasher(schema: &Schema, n_images: u64, normaliser: &Normaliser) -> Sha256 {
+    let mut hasher = Sha256::new();
+    hasher.update(n_images.to_le_bytes());
+    for side in &schema.input_shape {
+        hasher.update((*side as u64).to_le_bytes());
+    }
+    hasher.update(normaliser.bits().collect::<Vec<u8>>());
+    hasher
 }
 
 /// Lower-case hex digits of `bytes`.

@@ -4,6 +4,9 @@
 //! index stands at which position of training, and a [`Loader`] prepares [`Batch`]es of any size ahead of their
 //! use. [`open`] finds a data set by name: the built-in [`Glyphs`] need no file and no network.
 //!
+//! [`Batches`] cut an order into batches of any size, [`Buckets`] those of uneven sequences; a [`Shard`] is one worker's
+//! part of each. [`Subset`], [`LabelNoise`], [`split_by_fraction`] and [`split_by_key`] make data sets of data sets.
+//!
 //! Three rules hold everywhere in this crate:
 //!
 //! - **The order never depends on the batch size.** The example at a position is a pure function of
@@ -30,39 +33,64 @@
 
 #![warn(missing_docs)]
 
+mod augment;
 mod batch;
 mod batches;
+mod buckets;
 mod buffer;
 mod check;
+mod cifar;
+mod contact_sheet;
 mod dataset;
+mod decode;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+mod files;
 mod glyphs;
 mod idx;
+mod idx_folder;
+mod image_files;
+mod image_folder;
+mod image_list;
 mod images;
 mod info;
 mod loader;
-#[expect(dead_code, reason = "the formats that map files follow")]
 mod map;
 mod order;
+mod pixel_rows;
 mod pixels;
 mod schema;
 mod settings;
 mod sources;
 mod stream;
+mod tensors;
+mod text;
+mod wrappers;
 
+pub use augment::{AugmentConfig, Augmented};
 pub use batch::{Batch, Request, gather_batch};
 pub use batches::{Batches, LastBatch};
+pub use buckets::{BucketLimits, BucketStats, Buckets};
 pub use check::{ExampleFault, check_examples};
+pub use cifar::{CifarLabels, read_cifar};
+pub use contact_sheet::contact_sheet;
 pub use dataset::{Dataset, PADDING, Row, RowsMut, Splits, ValuesMut};
+pub use decode::{DecodedImage, read_image};
 pub use error::{At, DataError};
 pub use glyphs::{GENERATOR_VERSION, Glyphs, GlyphsConfig, MAX_CLASSES, Split};
 pub use idx::{IdxImages, read_images, read_labels};
-pub use images::{ByteImages, read_folder};
+pub use idx_folder::read_folder;
+pub use image_folder::{ImageFolderConfig, read_image_folder};
+pub use images::ByteImages;
 pub use info::{ClassCounts, DatasetInfo, InputMoments, class_counts, dataset_info, input_moments};
 pub use loader::{Iter, Loader, LoaderConfig, LoaderStats, READY_BATCHES};
-pub use order::{MAX_LEN, Order};
+pub use order::{MAX_LEN, Order, Shard};
 pub use pixels::Normaliser;
 pub use schema::{ElementType, Schema, Target, TargetValue, Unit};
 pub use sources::{BUILT_IN, default_data_dir, format_name, locate, open};
+pub use tensors::{TensorDataset, TensorFileConfig, read_tensors};
+pub use text::{
+    Sequences, TextConfig, TokenDataset, TokenFileConfig, TokenWidth, Tokens, read_text, read_tokens,
+};
+pub use wrappers::{LabelNoise, Subset, split_by_fraction, split_by_key};

@@ -12,7 +12,6 @@ pub(crate) struct Settings {
     allowed: Vec<&'static str>,
 }
 
-#[expect(dead_code, reason = "the formats that take settings follow")]
 impl Settings {
     /// Reads `name=value,name=value`. A value may not hold a comma; lists are joined by `+`.
     pub(crate) fn parse(text: &str) -> Settings {

@@ -3,8 +3,12 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::images::is_image_folder;
+use crate::cifar::{is_cifar_folder, open_cifar};
+use crate::idx_folder::is_idx_folder;
+use crate::image_folder::{is_image_folder, open_image_folder};
 use crate::settings::Settings;
+use crate::tensors::{is_tensor_file, open_tensors};
+use crate::text::{is_text, is_token_file, open_text, open_tokens};
 use crate::{DataError, Glyphs, GlyphsConfig, Split, Splits, read_folder};
 
 /// Names that need no file.
@@ -21,11 +25,22 @@ struct Format {
 }
 
 /// The first that matches is taken.
-const FORMATS: &[Format] = &[Format {
-    name: "a folder of IDX files",
-    matches: is_image_folder,
-    open: |name, dir, _| read_folder(name, dir),
-}];
+const FORMATS: &[Format] = &[
+    Format {
+        name: "a folder of IDX files",
+        matches: is_idx_folder,
+        open: |name, dir, _| read_folder(name, dir),
+    },
+    Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
+    Format { name: "a folder of images by class", matches: is_image_folder, open: open_image_folder },
+    Format { name: "a text file, or a folder of them", matches: is_text, open: open_text },
+    Format {
+        name: "a file of tokens (.bin), or a folder of them",
+        matches: is_token_file,
+        open: open_tokens,
+    },
+    Format { name: "a file of tensors (.safetensors)", matches: is_tensor_file, open: open_tensors },
+];
 
 /// Opens a data set.
 ///

@@ -62,7 +62,7 @@ fn an_example_does_not_depend_on_its_company_or_thread() {
     }
     // The inputs are the grey pixels, normalised.
     let normaliser = glyphs.normaliser().unwrap();
-    let (mean, deviation) = (normaliser.mean(), normaliser.deviation());
+    let (mean, deviation) = (normaliser.mean()[0], normaliser.deviation()[0]);
     for (value, pixel) in inputs.iter().zip(grey(&glyphs, indices[0])) {
         assert!((f64::from(*value) - (f64::from(pixel) / 255.0 - mean) / deviation).abs() < 1e-6);
     }

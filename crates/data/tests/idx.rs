@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::path::Path;
-
 use batchwise_data::{DataError, Splits, read_folder, read_images, read_labels};
-use common::{TEST_LABELS, TRAIN_LABELS, gather, gather_into, gzip, image_bytes, label_bytes, write_folder};
+use common::{
+    TEST_LABELS, TRAIN_LABELS, broken_twins, gather, gather_into, gzip, image_bytes, label_bytes,
+    write_folder,
+};
 
 fn folder_with(file: &str, content: &[u8]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -23,12 +24,12 @@ fn error_with(file: &str, content: &[u8]) -> DataError {
     error
 }
 
-fn check_splits(splits: &Splits) {
+fn check_splits(splits: &Splits, resident_bytes: u64) {
     let (train, test) = (&splits.train, &splits.test);
     assert_eq!((train.len(), test.len()), (4, 2));
     assert_eq!(train.schema().input_shape, [1, 2, 3]);
     assert_eq!(train.schema().n_classes(), Some(3));
-    assert_eq!(train.resident_bytes(), 28);
+    assert_eq!(train.resident_bytes(), resident_bytes);
     let labels: Vec<u32> = (0..4).map(|index| train.label(index).unwrap()).collect();
     assert_eq!(labels, TRAIN_LABELS.map(u32::from));
 
@@ -54,7 +55,8 @@ fn plain_gzip_and_dotted_names_hold_the_same() {
     let plain = tempfile::tempdir().unwrap();
     write_folder(plain.path());
     let splits = read_folder("tiny", plain.path()).unwrap();
-    check_splits(&splits);
+    // Plain images stay in their file.
+    check_splits(&splits, 4);
 
     let packed = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(plain.path()).unwrap().flatten() {
@@ -64,7 +66,7 @@ fn plain_gzip_and_dotted_names_hold_the_same() {
         std::fs::write(packed.path().join(name), bytes).unwrap();
     }
     let again = read_folder("tiny", packed.path()).unwrap();
-    check_splits(&again);
+    check_splits(&again, 28);
     assert_eq!(splits.train.content_hash().unwrap(), again.train.content_hash().unwrap());
     assert_ne!(splits.train.content_hash().unwrap(), splits.test.content_hash().unwrap());
     assert_eq!(splits.train.content_hash().unwrap().len(), 64);
@@ -109,6 +111,11 @@ fn trailing_bytes() {
     for content in [bytes.clone(), gzip(&bytes)] {
         let error = error_with("train-labels-idx1-ubyte", &content);
         assert!(matches!(error, DataError::TrailingBytes { expected: 12, .. }), "{error}");
+    }
+    let bytes = image_bytes(4, 2, 3, &[5; 25]);
+    for content in [bytes.clone(), gzip(&bytes)] {
+        let error = error_with("train-images-idx3-ubyte", &content);
+        assert!(matches!(error, DataError::TrailingBytes { expected: 40, .. }), "{error}");
     }
 }
 
@@ -182,17 +189,65 @@ fn wrong_calls_are_errors() {
 }
 
 #[test]
-fn random_bytes_never_panic() {
+fn a_gzip_bomb_is_left_after_one_byte_too_many() {
+    // Far more than the header promises, and damaged far behind it: who reads on finds the damage.
+    let bomb = |mut start: Vec<u8>| {
+        start.resize(64 << 20, 0);
+        let mut packed = gzip(&start);
+        let half = packed.len() / 2;
+        packed.truncate(half);
+        packed
+    };
+    let error = error_with("train-images-idx3-ubyte", &bomb(image_bytes(4, 2, 3, &[5; 24])));
+    assert!(matches!(error, DataError::TrailingBytes { expected: 40, .. }), "{error}");
+    let error = error_with("train-labels-idx1-ubyte", &bomb(label_bytes(&TRAIN_LABELS)));
+    assert!(matches!(error, DataError::TrailingBytes { expected: 12, .. }), "{error}");
+}
+
+#[test]
+fn a_mapped_file_that_is_cut_while_in_use_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("file");
-    let good = image_bytes(4, 2, 3, &[5; 24]);
-    let try_both = |path: &Path| (read_images(path).is_ok(), read_labels(path).is_ok());
-    for base in [good.clone(), gzip(&good)] {
-        for (at, bit) in (0..base.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
-            let mut bytes = base.clone();
-            bytes[at] ^= 1 << bit;
-            std::fs::write(&path, bytes).unwrap();
-            try_both(&path);
+    write_folder(dir.path());
+    let train = read_folder("tiny", dir.path()).unwrap().train;
+    let before = gather(train.as_ref(), &[3]).unwrap();
+    let path = dir.path().join("train-images-idx3-ubyte");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(20).unwrap();
+    for error in [
+        gather(train.as_ref(), &[3]).unwrap_err(),
+        train.pixels(3, &mut [0; 6]).unwrap_err(),
+        train.content_hash().unwrap_err(),
+    ] {
+        let message = error.to_string();
+        assert!(message.contains("train-images-idx3-ubyte") && message.contains("byte 20"), "{message}");
+    }
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(gather(train.as_ref(), &[3]).unwrap(), before);
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    write_folder(dir.path());
+    let image_file = dir.path().join("train-images-idx3-ubyte");
+    let label_file = dir.path().join("train-labels-idx1-ubyte");
+    for path in [image_file, label_file] {
+        let good = std::fs::read(&path).unwrap();
+        for good in [good.clone(), gzip(&good)] {
+            broken_twins(&good, 200, |bytes| {
+                std::fs::write(&path, bytes).unwrap();
+                // The readers of one file, and both files mapped as a set.
+                let file = path.file_name().unwrap().to_str().unwrap();
+                let by_themselves = [read_images(&path).map(drop), read_labels(&path).map(drop)];
+                for error in by_themselves.into_iter().filter_map(Result::err) {
+                    assert!(error.to_string().contains(file), "{error}");
+                }
+                match read_folder("twin", dir.path()) {
+                    Ok(splits) => drop(gather(splits.train.as_ref(), &[0, 3]).unwrap()),
+                    Err(error) => assert!(error.to_string().contains("-ubyte"), "{error}"),
+                }
+            });
         }
+        write_folder(dir.path());
     }
 }

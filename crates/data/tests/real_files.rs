@@ -33,9 +33,13 @@ fn known_sizes_means_and_deviations() {
         for (index, image) in (0..).zip(pixels.chunks_exact_mut(784)) {
             splits.train.pixels(index, image).unwrap();
         }
-        let normaliser = Normaliser::fit(&pixels);
-        assert!((normaliser.mean() - mean).abs() < 1e-4, "{name}: {}", normaliser.mean());
-        assert!((normaliser.deviation() - deviation).abs() < 1e-4, "{name}: {}", normaliser.deviation());
+        let normaliser = Normaliser::fit(&pixels, [1, 28, 28]);
+        assert!((normaliser.mean()[0] - mean).abs() < 1e-4, "{name}: {}", normaliser.mean()[0]);
+        assert!(
+            (normaliser.deviation()[0] - deviation).abs() < 1e-4,
+            "{name}: {}",
+            normaliser.deviation()[0]
+        );
         let counts = class_counts(splits.test.as_ref()).unwrap().counts;
         let first_labels: Vec<u32> = (0..3).map(|index| splits.train.label(index).unwrap()).collect();
         match name {
@@ -46,4 +50,26 @@ fn known_sizes_means_and_deviations() {
     if n_seen == 0 {
         eprintln!("SKIPPED: nothing was checked");
     }
+}
+
+#[test]
+fn mapped_files_hold_what_gzip_holds() {
+    let Some(packed) = shared_data().map(|dir| dir.join("mnist")).filter(|dir| dir.is_dir()) else {
+        eprintln!("SKIPPED: no shared/data/mnist folder, set BATCHWISE_SHARED");
+        return;
+    };
+    let plain = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&packed).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let Some(name) = name.strip_suffix(".gz") else { continue };
+        let mut file = std::fs::File::create(plain.path().join(name)).unwrap();
+        let mut reader = flate2::read::MultiGzDecoder::new(std::fs::File::open(entry.path()).unwrap());
+        std::io::copy(&mut reader, &mut file).unwrap();
+    }
+    let packed = open(packed.to_str().unwrap(), None).unwrap();
+    let plain = open(plain.path().to_str().unwrap(), None).unwrap();
+    // Labels only.
+    assert_eq!((plain.train.resident_bytes(), plain.test.resident_bytes()), (60_000, 10_000));
+    assert_eq!(plain.train.content_hash().unwrap(), packed.train.content_hash().unwrap());
+    assert_eq!(plain.test.content_hash().unwrap(), packed.test.content_hash().unwrap());
 }

@@ -233,7 +233,7 @@ fn fit_normaliser(config: &GlyphsConfig) -> Normaliser {
     for (index, image) in (0..n_fitted).zip(pixels.chunks_exact_mut(n_pixels)) {
         artist.draw(Split::Train, index, image);
     }
-    Normaliser::fit(&pixels)
+    Normaliser::fit(&pixels, [1, config.size, config.size])
 }
 
 fn content_hash(config: &GlyphsConfig, split: Split) -> String {

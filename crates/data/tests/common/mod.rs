@@ -106,3 +106,40 @@ pub(crate) fn write_folder(dir: &Path) {
     std::fs::write(dir.join("t10k-images-idx3-ubyte"), image_bytes(2, 2, 3, &pixels[3..15])).unwrap();
     std::fs::write(dir.join("t10k-labels-idx1-ubyte"), label_bytes(&TEST_LABELS)).unwrap();
 }
+
+/// Calls `check` with damaged twins of a good file: cut, with bits flipped, with pieces moved and bytes replaced.
+/// About `n` of each kind; every length and every bit of a file that is short enough.
+pub(crate) fn broken_twins(good: &[u8], n: usize, mut check: impl FnMut(&[u8])) {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut below = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((u128::from(state) * n as u128) >> 64) as usize
+    };
+    let step = (good.len() / n).max(1);
+    (0..good.len()).step_by(step).for_each(|len| check(&good[..len]));
+    let n_bits = 8 * good.len();
+    for k in 0..n.min(n_bits) {
+        let bit = if n_bits <= n { k } else { below(n_bits) };
+        let mut twin = good.to_vec();
+        twin[bit / 8] ^= 1 << (bit % 8);
+        check(&twin);
+    }
+    for _ in 0..n {
+        let mut twin = good.to_vec();
+        for _ in 0..=below(3) {
+            let len = 1 + below(16.min(twin.len()));
+            let from = below(twin.len() - len + 1);
+            let to = below(twin.len() + 1);
+            match below(3) {
+                0 => {
+                    let piece = twin[from..from + len].to_vec();
+                    twin.splice(to..to, piece);
+                }
+                1 => twin[from..from + len].fill(below(256) as u8),
+                _ if len < twin.len() => drop(twin.drain(from..from + len)),
+                _ => {}
+            }
+        }
+        check(&twin);
+    }
+}
