@@ -113,7 +113,7 @@ impl Place {
         let mut command = Command::new(path);
         command.current_dir(self.path()).env("PROGRAM", program());
         command.env("HOME", self.path()).env("XDG_CACHE_HOME", self.path().join("cache"));
-        for name in ["BATCHWISE_DATA", "RUST_LOG", "RUST_BACKTRACE"] {
+        for name in ["BATCHWISE_DATA", "HF_ENDPOINT", "HF_TOKEN", "RUST_LOG", "RUST_BACKTRACE"] {
             command.env_remove(name);
         }
         command

@@ -47,7 +47,8 @@ const FORMATS: &[Format] = &[
 /// Opens a data set.
 ///
 /// `spec` is, in this order: a built-in name ([`BUILT_IN`]); a plain name, such as `mnist`, of a file or folder in
-/// `data_dir` (`None`: [`default_data_dir`]); a path to a file or folder. Settings may follow after a colon, as in
+/// `data_dir` (`None`: [`default_data_dir`]); a path to a file or folder; `owner/name` of a data set that was fetched from
+/// the hub into `data_dir`. Settings may follow after a colon, as in
 /// `glyphs:classes=20,label_noise=0.1` ([`GlyphsConfig::with_settings`]).
 ///
 /// # Errors
@@ -55,11 +56,7 @@ const FORMATS: &[Format] = &[
 /// [`DataError::NotFound`], [`DataError::UnknownFormat`], [`DataError::UnknownSetting`], [`DataError::Setting`]; what
 /// the format's own function returns.
 pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
-    let (place, settings) = match spec.split_once(':') {
-        // A path may hold a colon of its own.
-        Some((place, settings)) if !Path::new(spec).exists() => (place, settings),
-        _ => (spec, ""),
-    };
+    let (place, settings) = split(spec);
     if place == "glyphs" {
         let config = GlyphsConfig::default().with_settings(settings)?;
         let train = Arc::new(Glyphs::new(&config, Split::Train)?);
@@ -78,6 +75,33 @@ pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
     Ok(splits)
 }
 
+/// What kind of data set a file or folder is, told by names alone; `None` if [`open`] knows none such.
+pub fn format_name(path: &Path) -> Option<&'static str> {
+    FORMATS.iter().find(|format| (format.matches)(path)).map(|format| format.name)
+}
+
+/// The file or folder that [`open`] would read for `spec`; `None` for a data set that is built in.
+///
+/// # Errors
+///
+/// [`DataError::NotFound`].
+pub fn locate(spec: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>, DataError> {
+    let (place, _) = split(spec);
+    match BUILT_IN.contains(&place) {
+        true => Ok(None),
+        false => find(place, data_dir).map(Some),
+    }
+}
+
+/// Where a data set is, and its settings.
+fn split(spec: &str) -> (&str, &str) {
+    match spec.split_once(':') {
+        // A path may hold a colon of its own.
+        Some((place, settings)) if !Path::new(spec).exists() => (place, settings),
+        _ => (spec, ""),
+    }
+}
+
 /// The file or folder that `place` names.
 fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
@@ -89,6 +113,14 @@ fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     }
     if !place.is_empty() {
         looked.push(PathBuf::from(place));
+    }
+    if let Some(data_dir) = &data_dir
+        && let Some((owner, name)) = place.split_once('/')
+        && is_plain_name(owner)
+        && is_plain_name(name)
+    {
+        // Where a data set of the hub is kept.
+        looked.push(data_dir.join(format!("{owner}--{name}")));
     }
     match looked.iter().find(|path| path.exists()) {
         Some(path) => Ok(path.clone()),
@@ -124,6 +156,11 @@ fn not_found(spec: &str, looked: Vec<PathBuf>, data_dir: Option<&Path>) -> DataE
         (true, None) => {
             "use `glyphs`, or set BATCHWISE_DATA to the folder that holds your data sets".to_owned()
         }
+    };
+    #[cfg(feature = "fetch")]
+    let hint = match crate::fetch::Request::new(spec, Path::new("")) {
+        Ok(request) => format!("{hint}; or fetch `{}` from the hub: data fetch {spec}", request.repository),
+        Err(_) => hint,
     };
     DataError::NotFound { spec: spec.to_owned(), looked, in_data_dir, hint }
 }

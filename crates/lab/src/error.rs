@@ -62,6 +62,9 @@ pub enum LabError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The network, a server or the disk, while a data set was fetched.
+    #[error("{0}")]
+    Fetch(String),
     /// Ended by the user.
     #[error("cancelled")]
     Cancelled,

@@ -27,8 +27,8 @@ pub(super) enum Command {
     Noise(NoiseArguments),
     /// Train once and evaluate
     Train(TrainArguments),
-    /// Show what a data set holds
-    Data,
+    /// Show what a data set holds; list, check and fetch data sets
+    Data(DataArguments),
     /// List the devices this build can use here
     Devices,
     /// Check the gradients of candle's layers and of ours against finite differences
@@ -155,6 +155,52 @@ pub(super) struct TrainArguments {
     /// Measure the gradient noise of every step that has two micro-batches or more
     #[arg(long)]
     pub(super) tap: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DataArguments {
+    #[command(subcommand)]
+    pub(super) command: Option<DataCommand>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum DataCommand {
+    /// Show what the data set of --data holds, as `data` alone does
+    Info,
+    /// List the data sets in the data folder, those that are built in, and those that can be fetched by name
+    List,
+    /// Look at every example of --data, and at the checksums if it was fetched
+    Check,
+    /// Show the first examples of --data
+    Head(HeadArguments),
+    /// Fetch a data set from the Hugging Face hub into the data folder, or check it if it is there
+    Fetch(FetchArguments),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct HeadArguments {
+    /// How many examples
+    #[arg(short, long = "examples", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(super) n: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct FetchArguments {
+    /// A short name such as mnist (see `data list`), or owner/name on the hub
+    #[arg(value_name = "NAME|OWNER/NAME")]
+    pub(super) name: String,
+    /// Commit, branch or tag [default: the one fetched before, else main]
+    #[arg(long, value_name = "REVISION")]
+    pub(super) revision: Option<String>,
+    /// Only files whose names end so, such as .parquet; may be repeated [default: all that can be read]
+    #[arg(long, value_name = "SUFFIX")]
+    pub(super) include: Vec<String>,
+    /// Only the files below this folder of the data set
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) folder: Option<String>,
+    /// Follow a branch that has moved since it was first fetched
+    #[arg(long)]
+    pub(super) update: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -70,8 +70,18 @@ pub(super) fn error(text: &str) {
     error_line(&format!("error: {text}"));
 }
 
+/// A bar that hides itself where standard error is no terminal, or where nothing is to be shown.
+pub(super) fn bar(options: &Options, template: &str) -> ProgressBar {
+    let target = if options.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(1), target);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar
+}
+
 /// A line on standard error; where nobody can read it there is nothing left to do.
-fn error_line(text: &str) {
+pub(super) fn error_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -27,7 +27,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Speed(arguments) => probes::speed(cli, options, arguments),
         Command::Noise(arguments) => probes::noise(cli, options, arguments),
         Command::Train(arguments) => train::run(cli, options, arguments),
-        Command::Data => data::run(options),
+        Command::Data(arguments) => data::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
         Command::Probe => serve(cli, options),

@@ -1,18 +1,28 @@
-//! `data`: what a data set holds.
+//! `data info`: what a data set holds.
 
 use crate::cli::Options;
 use crate::cli::show;
-use batchwise_data::{Target, dataset_info};
+use batchwise_data::{DataError, Dataset, Target, contact_sheet, dataset_info};
 use batchwise_lab::{LabError, bytes};
+
+/// Examples of each class in the picture.
+const SHEET_COLUMNS: usize = 10;
+/// Classes in the picture, at most.
+const SHEET_ROWS: usize = 100;
 
 pub(super) fn run(options: &Options) -> Result<(), LabError> {
     let splits = batchwise_data::open(&options.data, options.data_dir.as_deref())?;
     let info = dataset_info(&splits)?;
+    draw(options, splits.train.as_ref())?;
     if options.json {
         show::json(&info);
         return Ok(());
     }
     let shape: Vec<String> = info.schema.input_shape.iter().map(ToString::to_string).collect();
+    let channels = |values: &[f64]| values.iter().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(" ");
+    let pixels = splits.train.normaliser().map_or("–".to_owned(), |normaliser| {
+        format!("mean {}, deviation {}", channels(normaliser.mean()), channels(normaliser.deviation()))
+    });
     let rows = [
         ("name", info.schema.name.clone()),
         ("input", shape.join(" × ")),
@@ -25,6 +35,7 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
                 format!("mean {:.3}, deviation {:.3}", inputs.mean, inputs.deviation)
             }),
         ),
+        ("raw pixels", pixels),
         ("in memory", bytes::human(info.resident_bytes)),
         ("training hash", info.train_hash.clone()),
         ("test hash", info.test_hash.clone()),
@@ -40,6 +51,30 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
     show::line("");
     show::table(&rows);
     Ok(())
+}
+
+/// Writes a picture of each class's first examples to --out, if that is given.
+fn draw(options: &Options, dataset: &dyn Dataset) -> Result<(), LabError> {
+    if options.out.is_none() {
+        return Ok(());
+    }
+    match contact_sheet(dataset, SHEET_COLUMNS, SHEET_ROWS) {
+        Ok(picture) => {
+            let path = super::super::output(options, "data")?.write("contact-sheet.png", &picture)?;
+            if !options.quiet {
+                show::error_line(&format!("{:>20}  {}", "contact sheet", path.display()));
+            }
+            Ok(())
+        }
+        // There is nothing to draw, which is no fault.
+        Err(error @ (DataError::NoPixels { .. } | DataError::NoClasses { .. })) => {
+            if !options.quiet {
+                show::error_line(&format!("no contact sheet: {error}"));
+            }
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn target(target: &Target) -> String {
