@@ -1,5 +1,6 @@
 //! Why a run stops.
 
+use batchwise_estimate::noise::NoiseError;
 use batchwise_schedule::{Examples, LearningRate, Steps};
 
 /// Why a run stops.
@@ -49,8 +50,14 @@ impl From<batchwise_data::DataError> for TrainError {
 }
 
 impl TrainError {
-    /// Whether training diverged, as opposed to a fault.
+    /// Whether training diverged, as opposed to a fault: a loss or a gradient that is no longer finite.
     pub fn is_divergence(&self) -> bool {
-        matches!(self, Self::NonFinite { .. })
+        match self {
+            Self::NonFinite { .. } => true,
+            Self::Noise(NoiseError::BadNorm { value, .. } | NoiseError::BadBatchNorm { value }) => {
+                !value.is_finite()
+            }
+            _ => false,
+        }
     }
 }

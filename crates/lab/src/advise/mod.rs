@@ -111,6 +111,8 @@ const CONFIDENCE: f64 = 0.95;
 /// A batch above this part of the data set is not advised: its noise is no longer that of fresh examples
 /// (theory.md §1.6).
 const LARGEST_PART: u64 = 10;
+/// Steps of each training of the range test, at least, where the whole training has so many.
+const LEAST_STEPS: u64 = 20;
 /// Size and number of a noise measurement's micro-batches: many small ones know tr Σ best (theory.md §1.3).
 const NOISE_MICRO_BATCH: u64 = 8;
 const NOISE_MICRO_BATCHES: u64 = 16;
@@ -310,7 +312,8 @@ fn learning_rate_search(
 ) -> Result<LearningRateSearch, LabError> {
     probes.begin("learning rate");
     let anchor_batch = subject.usable_anchor();
-    let examples = (settings.examples / 8).max(anchor_batch);
+    // A rate that two steps favour may well diverge over a whole training.
+    let examples = (settings.examples / 8).max((LEAST_STEPS * anchor_batch).min(settings.examples));
     let request = learning_rate::Request {
         batch: anchor_batch,
         micro_batch: memory.micro_batch(anchor_batch)?,

@@ -75,7 +75,13 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
             // Each moment has an order of its own, so its examples are independent of the other moments'.
             let order = Order::new(context.seed ^ (0x9e37_79b9_7f4a_7c15 ^ seen), train.len())?;
             let mut loader = Loader::new(Arc::clone(train), order, context.device.clone())?;
-            let point = at(trainer.task(), &mut loader, seen, request)?;
+            let point = match at(trainer.task(), &mut loader, seen, request) {
+                // The loss of the last step was still finite, its gradient is not.
+                Err(LabError::Train(error)) if error.is_divergence() => {
+                    return Ok(Measured { points, diverged: Some(format!("{error}, after {seen} examples")) });
+                }
+                point => point?,
+            };
             if let Ok(value) = serde_json::to_value(&point) {
                 emit(Message::Point { value });
             }
