@@ -14,8 +14,24 @@ pub const N_FEATURES: usize = 784;
 /// # Errors
 /// A temporary folder that cannot be written.
 pub fn synthetic_images(n: usize) -> Result<Arc<dyn Dataset>, DataError> {
+    open_images(n, true)
+}
+
+/// The same in plain files, which are mapped; their names are gone already.
+///
+/// # Errors
+/// As [`synthetic_images`].
+pub fn mapped_images(n: usize) -> Result<Arc<dyn Dataset>, DataError> {
+    open_images(n, false)
+}
+
+fn open_images(n: usize, in_memory: bool) -> Result<Arc<dyn Dataset>, DataError> {
     let dir = TemporaryFolder(std::env::temp_dir().join(format!("batchwise-bench-{}", std::process::id())));
-    write_idx(&dir.0, n).map_err(|source| DataError::Read { path: dir.0.clone(), offset: 0, source })?;
+    write_idx(&dir.0, n, in_memory).map_err(|source| DataError::Read {
+        path: dir.0.clone(),
+        offset: 0,
+        source,
+    })?;
     Ok(open(&dir.0.display().to_string(), None)?.train)
 }
 
@@ -28,8 +44,8 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// The four files of an IDX folder, gzip without compression so that they are read into memory.
-fn write_idx(dir: &Path, n: usize) -> std::io::Result<()> {
+/// The four files of an IDX folder; as gzip, without compression, they are read into memory.
+fn write_idx(dir: &Path, n: usize, gzip: bool) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     for (part, n) in [("train", n), ("t10k", 10)] {
         let mut images = vec![0, 0, 8, 3];
@@ -41,10 +57,15 @@ fn write_idx(dir: &Path, n: usize) -> std::io::Result<()> {
         labels.extend((n as u32).to_be_bytes());
         labels.extend((0..n).map(|i| (i % 10) as u8));
         for (name, content) in [("images-idx3", images), ("labels-idx1", labels)] {
+            let path = dir.join(format!("{part}-{name}-ubyte"));
+            if !gzip {
+                std::fs::write(path, content)?;
+                continue;
+            }
             let file = std::fs::File::create(dir.join(format!("{part}-{name}-ubyte.gz")))?;
-            let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::none());
-            gzip.write_all(&content)?;
-            gzip.finish()?;
+            let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::none());
+            encoder.write_all(&content)?;
+            encoder.finish()?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 mod images;
 
-pub use images::{N_FEATURES, copy_rate, single_pass_rows, synthetic_images};
+pub use images::{N_FEATURES, copy_rate, mapped_images, single_pass_rows, synthetic_images};
 
 use batchwise_data::{DataError, Dataset, Row, RowsMut, Schema, ValuesMut, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};

@@ -103,16 +103,16 @@ impl OptimizerName {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ProbeArguments {
-    /// Largest batch to try
-    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
-    pub(super) max_batch: u64,
+    /// Largest batch to try [default: 2048; of sequences 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    pub(super) max_batch: Option<u64>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct AdviseArguments {
     #[command(flatten)]
     pub(super) probe: ProbeArguments,
-    /// Examples of each short training [default: one epoch, at most 60,000]
+    /// Examples of each short training [default: one epoch, at most 60,000; of sequences 8,192]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(super) examples: Option<u64>,
     /// Seeds with which the advice is confirmed
@@ -124,7 +124,7 @@ pub(super) struct AdviseArguments {
 pub(super) struct NoiseArguments {
     #[command(flatten)]
     pub(super) probe: ProbeArguments,
-    /// Examples of the training [default: one epoch, at most 60,000]
+    /// Examples of the training [default: one epoch, at most 60,000; of sequences 8,192]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(super) examples: Option<u64>,
     /// Peak learning rate of the training [default: the best of a range test]

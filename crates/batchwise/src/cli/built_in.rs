@@ -122,6 +122,14 @@ impl Workload for BuiltIn {
         }
     }
 
+    fn anchor_batch(&self) -> u64 {
+        match self.kind {
+            Kind::Cnn | Kind::Mlp => 64,
+            // Of sequences, each of which holds many targets.
+            Kind::Gpt => 16,
+        }
+    }
+
     fn optimizer(&self) -> OptimizerConfig {
         match self.optimizer {
             OptimizerName::Sgd => OptimizerConfig::Sgd(SgdConfig::USUAL),

@@ -3,6 +3,7 @@
 use super::Options;
 use batchwise_lab::LabError;
 use std::fs::File;
+use std::io::IsTerminal;
 use std::sync::Mutex;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -12,7 +13,10 @@ use tracing_subscriber::{EnvFilter, Layer};
 pub(super) fn start(options: &Options) -> Result<(), LabError> {
     let filter =
         |default: &str| EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter("warn"));
+    let stderr = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter(filter("warn"));
     let file = match &options.log_json {
         None => None,
         Some(path) => {

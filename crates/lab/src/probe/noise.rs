@@ -78,7 +78,10 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
             let point = match at(trainer.task(), &mut loader, seen, request) {
                 // The loss of the last step was still finite, its gradient is not.
                 Err(LabError::Train(error)) if error.is_divergence() => {
-                    return Ok(Measured { points, diverged: Some(format!("{error}, after {seen} examples")) });
+                    return Ok(Measured {
+                        points,
+                        diverged: Some(format!("{error}, after {seen} examples")),
+                    });
                 }
                 point => point?,
             };

@@ -34,8 +34,24 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
     }
 }
 
-/// Examples of a short training, unless the user says otherwise: an epoch, at most this.
-const SHORT_TRAINING: u64 = 60_000;
+/// What is measured with unless the user says otherwise.
+struct Usual {
+    /// Examples of a short training: an epoch, at most this.
+    short_training: u64,
+    /// The largest batch that is tried.
+    max_batch: u64,
+}
+
+impl Usual {
+    /// A sequence takes about as long as a few dozen images.
+    fn of(unit: Unit) -> Self {
+        match unit {
+            Unit::Token => Self { short_training: 8192, max_batch: 256 },
+            _ => Self { short_training: 60_000, max_batch: 2048 },
+        }
+    }
+}
+
 /// Share of the free memory that training may take unless the user says otherwise.
 const SHARE_OF_FREE: f64 = 0.8;
 
@@ -81,12 +97,13 @@ impl Session {
         })
     }
 
-    fn settings(&self, options: &Options, examples: Option<u64>, max_batch: u64) -> Settings {
+    fn settings(&self, options: &Options, examples: Option<u64>, max_batch: Option<u64>) -> Settings {
+        let usual = Usual::of(self.data.train.schema().unit);
         Settings {
             seed: options.seed,
-            examples: examples.unwrap_or(SHORT_TRAINING.min(self.data.train.len())),
+            examples: examples.unwrap_or(usual.short_training.min(self.data.train.len())),
             memory: self.memory_limit(options),
-            max_batch,
+            max_batch: max_batch.unwrap_or(usual.max_batch),
             confirmation_seeds: 1,
         }
     }

@@ -146,7 +146,7 @@ fn micro_batch(
         (Some(micro_batch), _) => Ok(micro_batch.min(arguments.batch)),
         (None, None) => Ok(arguments.batch),
         (None, Some(_)) => {
-            let settings = session.settings(options, None, arguments.batch);
+            let settings = session.settings(options, None, Some(arguments.batch));
             let subject = session.subject()?;
             advise::micro_batch(&subject, &settings, arguments.batch, &mut |event| progress.on(event))
         }

@@ -19,6 +19,7 @@ struct Example {
     index: u64,
     target: String,
     input: Vec<f64>,
+    text: Option<String>,
     #[serde(skip)]
     picture: Option<Vec<String>>,
 }
@@ -38,7 +39,10 @@ pub(super) fn run(options: &Options, arguments: &HeadArguments) -> Result<(), La
         show::line(&format!("example {}: {}", example.index, example.target));
         match example.picture {
             Some(lines) => lines.iter().for_each(|line| show::line(line.trim_end())),
-            None => show::line(&values(dataset, &example.input)),
+            None => match &example.text {
+                Some(text) => text.lines().for_each(|line| show::line(&format!("  | {line}"))),
+                None => show::line(&values(dataset, &example.input)),
+            },
         }
     }
     Ok(())
@@ -48,7 +52,8 @@ fn example(dataset: &dyn Dataset, order: &Order, index: u64) -> Result<Example, 
     let batch = gather_batch(dataset, order, index..index + 1, &Device::Cpu)?;
     let schema = dataset.schema();
     let target = target(&schema.target, &numbers(&batch.targets)?);
-    Ok(Example { index, target, input: numbers(&batch.inputs)?, picture: picture(dataset, index) })
+    let (input, text) = (numbers(&batch.inputs)?, dataset.text(index));
+    Ok(Example { index, target, input, text, picture: picture(dataset, index) })
 }
 
 /// The values of a tensor, whatever their type.

@@ -2,7 +2,7 @@
 
 use crate::cli::Options;
 use crate::cli::show;
-use batchwise_data::{DataError, Dataset, Target, contact_sheet, dataset_info};
+use batchwise_data::{DataError, Dataset, Schema, Target, Unit, contact_sheet, dataset_info};
 use batchwise_lab::{LabError, bytes};
 
 /// Examples of each class in the picture.
@@ -18,35 +18,39 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
         show::json(&info);
         return Ok(());
     }
-    let shape: Vec<String> = info.schema.input_shape.iter().map(ToString::to_string).collect();
     let channels = |values: &[f64]| values.iter().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(" ");
-    let pixels = splits.train.normaliser().map_or("–".to_owned(), |normaliser| {
+    let pixels = splits.train.normaliser().map(|normaliser| {
         format!("mean {}, deviation {}", channels(normaliser.mean()), channels(normaliser.deviation()))
     });
-    let rows = [
+    let mut rows = vec![
         ("name", info.schema.name.clone()),
-        ("input", shape.join(" × ")),
+        ("input", input(&info.schema)),
         ("target", target(&info.schema.target)),
         ("training examples", info.train_len.to_string()),
         ("test examples", info.test_len.to_string()),
-        (
-            "normalised inputs",
-            info.train_inputs.map_or("–".to_owned(), |inputs| {
-                format!("mean {:.3}, deviation {:.3}", inputs.mean, inputs.deviation)
-            }),
-        ),
-        ("raw pixels", pixels),
+    ];
+    if let Some(inputs) = info.train_inputs {
+        let text = format!("mean {:.3}, deviation {:.3}", inputs.mean, inputs.deviation);
+        rows.push(("normalised inputs", text));
+    }
+    rows.extend(pixels.map(|pixels| ("raw pixels", pixels)));
+    rows.extend([
         ("in memory", bytes::human(info.resident_bytes)),
         ("training hash", info.train_hash.clone()),
         ("test hash", info.test_hash.clone()),
-    ];
+    ]);
     for (name, value) in rows {
         show::line(&format!("{name:>20}  {value}"));
     }
     let (Some(train), Some(test)) = (&info.train_classes, &info.test_classes) else { return Ok(()) };
+    let names: &[String] = match &info.schema.target {
+        Target::Class { names, .. } => names,
+        _ => &[],
+    };
     let mut rows = vec![["class", "training", "test"].map(str::to_owned).to_vec()];
     for (class, (train, test)) in train.counts.iter().zip(&test.counts).enumerate() {
-        rows.push(vec![class.to_string(), train.to_string(), test.to_string()]);
+        let name = names.get(class).map_or_else(|| class.to_string(), |name| format!("{class} {name}"));
+        rows.push(vec![name, train.to_string(), test.to_string()]);
     }
     show::line("");
     show::table(&rows);
@@ -74,6 +78,17 @@ fn draw(options: &Options, dataset: &dyn Dataset) -> Result<(), LabError> {
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn input(schema: &Schema) -> String {
+    let shape = schema.input_shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ");
+    match (schema.columns.is_empty(), schema.unit) {
+        (false, _) => format!("{shape} columns: {}", schema.columns.join(", ")),
+        (true, Unit::Token) if schema.uneven => format!("up to {shape} tokens"),
+        (true, Unit::Token) => format!("{shape} tokens"),
+        _ if schema.input_shape.len() == 3 => format!("{shape} (channels × rows × columns)"),
+        _ => format!("{shape} values"),
     }
 }
 

@@ -49,7 +49,10 @@ pub(super) fn run(options: &Options) -> Result<(), LabError> {
     }
     for set in &list.data_sets {
         let source = set.source.as_ref().map_or(String::new(), |source| format!(", from {source}"));
-        let format = set.format.unwrap_or("of no known format");
+        // What comes in brackets tells which files make it one.
+        let format = set.format.map_or("of no known format", |format| {
+            format.split_once(" (").map_or(format, |(short, _)| short)
+        });
         show::line(&format!("{:>20}  {format}, {}{source}", set.name, bytes::human(set.bytes)));
     }
     show::line(&format!("\nBuilt in\n{:>20}  drawn characters, no file needed", list.built_in.join(", ")));
