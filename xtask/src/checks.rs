@@ -32,6 +32,8 @@ fn deny() -> Result<(), String> {
         eprintln!("\n== cargo-deny: SKIPPED, it is not installed (cargo install cargo-deny)");
         return Ok(());
     }
+    // Crates for other systems too, whose licences are read; what is missing then, cargo-deny says.
+    let _ = step("fetch the crates", cargo().args(["fetch", "--locked"]));
     step("cargo-deny", cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
 }
 
