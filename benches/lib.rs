@@ -6,7 +6,7 @@ mod images;
 
 pub use images::{N_FEATURES, copy_rate, mapped_images, single_pass_rows, synthetic_images};
 
-use batchwise_data::{DataError, Dataset, Row, RowsMut, Schema, ValuesMut, open};
+use batchwise_data::{Dataset, Row, RowsMut, TensorDataset, ValuesMut, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, loss};
@@ -65,51 +65,12 @@ pub fn trainer(
 /// # Errors
 /// What the source says.
 pub fn in_memory(source: &dyn Dataset) -> Result<Arc<dyn Dataset>, TrainError> {
-    let len = source.len() as usize;
-    let mut held = Held {
-        schema: source.schema().clone(),
-        hash: source.content_hash()?,
-        inputs: vec![0.0; len * source.schema().input_len()],
-        targets: vec![0; len],
-    };
+    let (schema, len) = (source.schema(), source.len() as usize);
+    let (mut inputs, mut targets) = (vec![0.0; len * schema.input_len()], vec![0; len]);
     let rows: Vec<Row> = (0..len as u64).map(Row::new).collect();
-    let out =
-        RowsMut { inputs: ValuesMut::F32(&mut held.inputs), targets: ValuesMut::U32(&mut held.targets) };
-    source.gather(&rows, out)?;
-    Ok(Arc::new(held))
-}
-
-struct Held {
-    schema: Schema,
-    hash: String,
-    inputs: Vec<f32>,
-    targets: Vec<u32>,
-}
-
-impl Dataset for Held {
-    fn schema(&self) -> &Schema {
-        &self.schema
-    }
-    fn len(&self) -> u64 {
-        self.targets.len() as u64
-    }
-    fn content_hash(&self) -> Result<String, DataError> {
-        Ok(self.hash.clone())
-    }
-    fn resident_bytes(&self) -> u64 {
-        (self.inputs.len() * 4 + self.targets.len() * 4) as u64
-    }
-    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
-        let len = self.schema.input_len();
-        let values = out.inputs.f32()?.chunks_exact_mut(len).zip(out.targets.u32()?);
-        for (row, (input, target)) in rows.iter().zip(values) {
-            let index = row.index as usize;
-            input.copy_from_slice(&self.inputs[index * len..][..len]);
-            *target = self.targets[index];
-        }
-        Ok(())
-    }
-    fn label(&self, index: u64) -> Result<u32, DataError> {
-        Ok(self.targets[index as usize])
-    }
+    source.gather(
+        &rows,
+        RowsMut { inputs: ValuesMut::F32(&mut inputs), targets: ValuesMut::U32(&mut targets) },
+    )?;
+    Ok(Arc::new(TensorDataset::with_classes(&schema.name, inputs, &schema.input_shape, targets)?))
 }

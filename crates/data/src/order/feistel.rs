@@ -25,6 +25,7 @@ const BITS: u32 = 20;
 /// A network of p pairs of rounds over r rows is told from chance by two of its values with an advantage of about
 /// r^(1-p) (compare the attacks of Patarin, Generic Attacks on Feistel Schemes, ASIACRYPT 2001). Short tables get more
 /// rounds, so that it is below 2^-20 everywhere.
+#[derive(Debug)]
 pub(crate) struct Feistel {
     len: u64,
     n_rows: u32,
@@ -34,7 +35,7 @@ pub(crate) struct Feistel {
     keys: [[Key; 2]; MAX_PAIRS as usize],
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Key {
     before: u32,
     between: u32,

@@ -199,13 +199,18 @@ impl Order {
         }
     }
 
+    /// The order of one epoch of [`Order::new`], whose keys serve for any number of its indices.
+    pub(crate) fn permutation(seed: u64, epoch: u64, len: u64) -> Permutation {
+        Permutation::new(Stream::new(DOMAIN, seed, epoch, 0), len)
+    }
+
     /// Calls `each` with the indices at `n` offsets from `first` on, all of one epoch, part by part.
     fn for_each(&self, epoch: u64, first: u64, n: u64, mut each: impl FnMut(&[u64])) {
         let start = epoch * self.len + first;
         match &self.kind {
             Kind::Sequential => (first..first + n).for_each(|index| each(&[index])),
             Kind::Shuffled { seed } => {
-                Permutation::new(Stream::new(DOMAIN, *seed, epoch, 0), self.len).for_each(first, n, each);
+                Order::permutation(*seed, epoch, self.len).for_each(first, n, each);
             }
             Kind::WithReplacement { seed } => {
                 draws::for_each(*seed, start, n, |bits| draws::below(bits, self.len).0, each);

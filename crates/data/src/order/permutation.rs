@@ -7,6 +7,7 @@ use crate::stream::Stream;
 const TINY: usize = 64;
 
 /// A bijection of `0..len` onto itself.
+#[derive(Debug)]
 pub(crate) enum Permutation {
     /// Exactly uniform over all permutations.
     Tiny([u8; TINY]),

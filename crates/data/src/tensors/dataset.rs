@@ -8,13 +8,11 @@ use super::meaning::schema;
 use super::values::Values;
 use crate::dataset::{check_buffers, check_index, check_pixels};
 use crate::images::hex;
+use crate::order::Permutation;
 use crate::pixels::PixelSums;
 use crate::schema::{ElementType, Unit};
 use crate::text::MAX_TOKENS;
-use crate::{DataError, Dataset, Normaliser, Order, Row, RowsMut, Schema, Target, ValuesMut};
-
-/// Positions of a shuffle at a time.
-const CHUNK: usize = 1 << 14;
+use crate::{DataError, Dataset, Normaliser, Row, RowsMut, Schema, Target, ValuesMut};
 
 /// Two tensors as a data set: inputs and targets, of which the first dimension counts examples.
 ///
@@ -47,7 +45,8 @@ pub struct TensorDataset {
 /// Some of the rows: those at positions `start..start + len` of a shuffle.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
-    pub(crate) order: Order,
+    pub(crate) permutation: Arc<Permutation>,
+    pub(crate) seed: u64,
     pub(crate) start: u64,
     pub(crate) len: u64,
 }
@@ -122,12 +121,9 @@ impl TensorDataset {
         self.inputs.check()?;
         // In the order of the file, which may be larger than memory.
         let mut is_ours = vec![self.selection.is_none(); self.inputs.n_rows];
-        if let Some(Selection { order, start, len }) = &self.selection {
-            let mut rows = Vec::new();
-            for first in (*start..start + len).step_by(CHUNK) {
-                order.rows(first..(first + CHUNK as u64).min(start + len), &mut rows);
-                rows.iter().for_each(|row| is_ours[row.index as usize] = true);
-            }
+        if let Some(Selection { permutation, start, len, .. }) = &self.selection {
+            permutation
+                .for_each(*start, *len, |rows| rows.iter().for_each(|row| is_ours[*row as usize] = true));
         }
         let shape = match self.schema.input_shape[..] {
             [n_channels, n_rows, n_columns] => [n_channels, n_rows, n_columns],
@@ -144,7 +140,7 @@ impl TensorDataset {
     fn row(&self, index: u64) -> Result<usize, DataError> {
         let row = check_index(&self.schema, index, self.len())?;
         Ok(match &self.selection {
-            Some(Selection { order, start, .. }) => order.index(start + index) as usize,
+            Some(Selection { permutation, start, .. }) => permutation.index(start + index) as usize,
             None => row,
         })
     }
@@ -183,8 +179,8 @@ impl TensorDataset {
         if let Some(normaliser) = &self.normaliser {
             normaliser.bits().for_each(|byte| hasher.update([byte]));
         }
-        if let Some(Selection { order, start, len }) = &self.selection {
-            for number in [order.seed().unwrap_or(0), *start, *len] {
+        if let Some(Selection { seed, start, len, .. }) = &self.selection {
+            for number in [*seed, *start, *len] {
                 hasher.update(number.to_le_bytes());
             }
         }

@@ -131,8 +131,9 @@ fn selections(inputs: &Values, config: &TensorFileConfig) -> Result<(Selection, 
         return Err(inputs.wrong("number of rows", n.to_string(), "at least 2, one of them for the test"));
     }
     let n_test = ((n as f64 * fraction).round() as u64).clamp(1, n - 1);
-    let order = Order::new(config.seed, n)?;
-    let part = |start, len| Selection { order: order.clone(), start, len };
+    let permutation = Arc::new(Order::permutation(config.seed, 0, n));
+    let part =
+        |start, len| Selection { permutation: Arc::clone(&permutation), seed: config.seed, start, len };
     Ok((part(0, n - n_test), part(n - n_test, n_test)))
 }
 
