@@ -147,3 +147,51 @@ fn a_loader_works_ahead_only_so_far_and_drops_with_requests_outstanding() {
     // The thread is gone, and with it its share of the data set.
     assert_eq!(Arc::strong_count(&slow), 1);
 }
+
+#[test]
+fn an_iterator_left_half_way_leaves_nothing_behind() {
+    for n_threads in [0, 1, 3] {
+        let config = LoaderConfig { n_threads, n_ready: 4 };
+        let order = Order::sequential(100).unwrap();
+        let mut loader = Loader::with(Arc::new(Counting::new(100)), order, Device::Cpu, config).unwrap();
+        for start in [0u64, 50, 7] {
+            let requests = (start..start + 20).map(|k| k..k + 1);
+            let positions = loader.iter(requests).take(2).map(|batch| batch.unwrap().positions);
+            assert_eq!(positions.collect::<Vec<_>>(), [start..start + 1, start + 1..start + 2]);
+            assert_eq!(loader.n_outstanding(), 0, "{n_threads} threads");
+        }
+        assert!(matches!(loader.receive().unwrap_err(), DataError::NothingRequested));
+        // Nor does what was in work come later.
+        for start in 30..60 {
+            loader.request(start..start + 2).unwrap();
+            assert_eq!(loader.receive().unwrap().positions, start..start + 2);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_comes_in_its_turn() {
+    let config = LoaderConfig { n_threads: 2, n_ready: 3 };
+    let order = Order::sequential(10).unwrap();
+    let mut loader = Loader::with(Arc::new(Counting::new(10)), order, Device::Cpu, config).unwrap();
+    let found: Vec<Option<u64>> =
+        loader.iter([0..1, 1..3, 3..3, 3..5]).map(|batch| batch.ok().map(|b| b.positions.start)).collect();
+    assert_eq!(found, [Some(0), Some(1), None, Some(3)]);
+}
+
+#[test]
+fn a_batch_that_no_memory_holds_is_an_error() {
+    for n_threads in [0, 1] {
+        let config = LoaderConfig { n_threads, n_ready: 1 };
+        let order = Order::sequential(10).unwrap();
+        let mut loader = Loader::with(Arc::new(Counting::new(10)), order, Device::Cpu, config).unwrap();
+        for end in [u64::MAX, 1 << 62, 1 << 48] {
+            loader.request(0..end).unwrap();
+            let error = loader.receive().unwrap_err();
+            assert!(matches!(error, DataError::Setting { .. }), "{error}");
+            assert!(error.to_string().contains(&end.to_string()), "{error}");
+        }
+        loader.request(2..4).unwrap();
+        assert_eq!(loader.receive().unwrap().n_examples, 2);
+    }
+}
