@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 
 use crate::buffer::Buffer;
-use crate::schema::{ElementType, Unit};
+use crate::schema::{ElementType, Target, Unit};
 use crate::{DataError, Dataset, Order, Row, RowsMut};
 
 /// What to gather: some positions of an order, or rows that a sampler has put together.
@@ -103,7 +103,7 @@ pub(crate) fn gather_into(
     target_shape.extend(schema.target_shape());
     if let Some(longest) = longest {
         input_shape[1] = longest;
-        if schema.target_len() == schema.input_len() && 1 < target_shape.len() {
+        if matches!(schema.target, Target::NextToken { .. }) {
             target_shape[1] = longest;
         }
     }
