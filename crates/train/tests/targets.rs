@@ -262,11 +262,14 @@ fn evaluation_weighs_tokens_and_does_not_depend_on_its_batch() {
     for kind in KINDS {
         let (task, data) = (kind.task(), kind.dataset());
         let whole = evaluate(&task, &data, 1000).unwrap();
-        assert_eq!((whole.n_examples, whole.accuracy, whole.loss_error), (data.len(), None, None));
+        assert_eq!((whole.n_examples, whole.accuracy), (data.len(), None));
+        // A set that one batch holds has its error, too: without one any difference would pass for more than noise.
+        let error = whole.loss_error.unwrap();
         for batch in [1, 7] {
             let parts = evaluate(&task, &data, batch).unwrap();
             assert!((parts.loss - whole.loss).abs() < 1e-12, "{kind:?}");
-            assert!(0.0 < parts.loss_error.unwrap());
+            let ratio = parts.loss_error.unwrap() / error;
+            assert!((0.3..3.0).contains(&ratio), "{kind:?}: {ratio}");
         }
     }
 }
