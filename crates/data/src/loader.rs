@@ -332,7 +332,8 @@ where
     type Item = Result<Batch, DataError>;
 
     fn next(&mut self) -> Option<Result<Batch, DataError>> {
-        while self.refused.is_none() && self.loader.n_outstanding() < self.loader.config.n_ready {
+        // One more than may be ready: the batch that is received here is none of those any more.
+        while self.refused.is_none() && self.loader.n_outstanding() <= self.loader.config.n_ready {
             let Some(request) = self.requests.next() else { break };
             self.refused = self.loader.request(request).err();
         }

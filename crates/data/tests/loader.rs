@@ -195,3 +195,23 @@ fn a_batch_that_no_memory_holds_is_an_error() {
         assert_eq!(loader.receive().unwrap().n_examples, 2);
     }
 }
+
+#[test]
+fn an_iterator_keeps_as_many_batches_ready_as_the_loader_may() {
+    for n_ready in [1, 3] {
+        let slow = Arc::new(Slow { inner: Counting::new(100), n_gathered: AtomicU64::new(0) });
+        let dataset: Arc<dyn Dataset> = Arc::<Slow>::clone(&slow);
+        let config = LoaderConfig { n_threads: 1, n_ready };
+        let order = Order::sequential(100).unwrap();
+        let mut loader = Loader::with(dataset, order, Device::Cpu, config).unwrap();
+        let mut iter = loader.iter((0..100).map(|k| k..k + 1));
+        iter.next().unwrap().unwrap();
+        // While the caller has the first, and does not ask for another.
+        let wanted = 1 + n_ready as u64;
+        let patience = (0..5_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            slow.n_gathered.load(Ordering::SeqCst) == wanted
+        });
+        assert!(patience, "{} of {wanted}", slow.n_gathered.load(Ordering::SeqCst));
+    }
+}
