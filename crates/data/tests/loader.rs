@@ -13,6 +13,7 @@ use batchwise_data::{
 };
 use candle_core::{DType, Device};
 use common::Counting;
+use proptest::prelude::*;
 
 fn bits(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     let inputs = batch.inputs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -213,5 +214,88 @@ fn an_iterator_keeps_as_many_batches_ready_as_the_loader_may() {
             slow.n_gathered.load(Ordering::SeqCst) == wanted
         });
         assert!(patience, "{} of {wanted}", slow.n_gathered.load(Ordering::SeqCst));
+    }
+}
+
+/// One use of a loader.
+#[derive(Clone, Debug)]
+enum Use {
+    Request(u64, u64),
+    Receive,
+    ReceiveAndRecycle,
+    /// So many batches of an iterator, of which so many are taken.
+    Iterate(u64, usize),
+}
+
+fn any_use() -> impl Strategy<Value = Use> {
+    prop_oneof![
+        4 => (0u64..60, 0u64..9).prop_map(|(start, n)| Use::Request(start, n)),
+        3 => Just(Use::Receive),
+        3 => Just(Use::ReceiveAndRecycle),
+        1 => (0u64..12, 0usize..14).prop_map(|(n, taken)| Use::Iterate(n, taken)),
+    ]
+}
+
+proptest! {
+    /// Whatever is asked for, in whatever order, what was asked for first comes first, and rows that fail or panic
+    /// touch no other request.
+    #[test]
+    fn any_sequence_of_uses_delivers_what_was_asked_for(
+        uses in proptest::collection::vec(any_use(), 1..60),
+        n_threads in 0usize..5,
+        n_ready in 1usize..4,
+    ) {
+        let data = || Counting { fails_at: Some(11), panics_at: Some(23), ..Counting::new(30) };
+        let order = Order::new(5, 30).unwrap();
+        let config = LoaderConfig { n_threads, n_ready };
+        let mut loader = Loader::with(Arc::new(data()), order.clone(), Device::Cpu, config).unwrap();
+        let check = |positions: std::ops::Range<u64>, found: Result<Batch, DataError>| {
+            let indices: Vec<u64> = positions.clone().map(|position| order.index(position)).collect();
+            match found {
+                Ok(batch) => {
+                    assert_eq!(batch.positions, positions);
+                    let inputs = batch.inputs.to_vec2::<f32>().unwrap();
+                    assert_eq!(inputs.iter().map(|x| x[0] as u64).collect::<Vec<_>>(), indices);
+                    Some(batch)
+                }
+                Err(_) => {
+                    assert!(indices.contains(&11) || indices.contains(&23));
+                    None
+                }
+            }
+        };
+        let mut asked = std::collections::VecDeque::new();
+        for step in uses {
+            match step {
+                Use::Request(start, n) => {
+                    assert_eq!(loader.request(start..start + n).is_ok(), 0 < n);
+                    if 0 < n {
+                        asked.push_back(start..start + n);
+                    }
+                }
+                Use::Receive | Use::ReceiveAndRecycle => match asked.pop_front() {
+                    None => assert!(matches!(loader.receive().unwrap_err(), DataError::NothingRequested)),
+                    Some(positions) => {
+                        let found = loader.receive();
+                        if let (Some(batch), Use::ReceiveAndRecycle) = (check(positions, found), &step) {
+                            loader.recycle(batch);
+                        }
+                    }
+                },
+                Use::Iterate(n, taken) => {
+                    asked.extend((0..n).map(|k| 3 * k..3 * k + 3));
+                    let mut iter = loader.iter((0..n).map(|k| 3 * k..3 * k + 3));
+                    for _ in 0..taken {
+                        match (asked.pop_front(), iter.next()) {
+                            (Some(positions), Some(found)) => drop(check(positions, found)),
+                            (None, None) => {}
+                            (asked, _) => panic!("asked for {asked:?}"),
+                        }
+                    }
+                    asked.clear();
+                }
+            }
+            assert_eq!(loader.n_outstanding(), asked.len());
+        }
     }
 }
