@@ -172,6 +172,13 @@ proptest! {
     }
 }
 
+#[test]
+fn a_micro_batch_without_limit_is_the_whole_batch() {
+    let (whole, _) = train(Kind::Values, run(20, 20, 100));
+    let (unlimited, _) = train(Kind::Values, run(20, u64::MAX, 100));
+    assert_eq!(largest_distance(&whole, &unlimited), 0.0);
+}
+
 /// The mean gradient of some positions in one pass, for each parameter, and what they weigh in the loss.
 fn gradient(task: &Task, data: &dyn Dataset, order: &Order, positions: Range<u64>) -> (f64, Vec<Tensor>) {
     let batch = gather_batch(data, order, positions, &Device::Cpu).unwrap();
