@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 
 use crate::buffer::Buffer;
-use crate::schema::{ElementType, Unit};
+use crate::schema::{ElementType, Target, Unit};
 use crate::{DataError, Dataset, Order, Row, RowsMut};
 
 /// What to gather: some positions of an order, or rows that a sampler has put together.
@@ -48,7 +48,7 @@ pub struct Batch {
 ///
 /// # Errors
 ///
-/// [`DataError::OrderLength`], [`DataError::EmptyRequest`], what [`Dataset::gather`] returns, and
+/// [`DataError::OrderLength`], [`DataError::EmptyRequest`], [`DataError::Setting`] for more examples than memory holds, what [`Dataset::gather`] returns, and
 /// [`DataError::Tensor`].
 pub fn gather_batch(
     dataset: &dyn Dataset,
@@ -81,6 +81,11 @@ pub(crate) fn gather_into(
         Some(rows) => rows,
         None => {
             let mut rows = Vec::new();
+            let n = positions.end.saturating_sub(positions.start);
+            let reserved = usize::try_from(n).is_ok_and(|n| rows.try_reserve_exact(n).is_ok());
+            if !reserved {
+                return Err(too_large(n));
+            }
             order.rows(positions.clone(), &mut rows);
             rows
         }
@@ -98,15 +103,17 @@ pub(crate) fn gather_into(
     target_shape.extend(schema.target_shape());
     if let Some(longest) = longest {
         input_shape[1] = longest;
-        if schema.target_len() == schema.input_len() && 1 < target_shape.len() {
+        if matches!(schema.target, Target::NextToken { .. }) {
             target_shape[1] = longest;
         }
     }
     let buffer = |spare: Option<Buffer>, element_type: ElementType, shape: &[usize]| {
-        Buffer::with_len(spare, element_type, shape.iter().product())
+        let len = shape.iter().try_fold(1usize, |len, n| len.checked_mul(*n)).filter(|len| has_room(*len));
+        let len = len.ok_or_else(|| too_large(n as u64))?;
+        Ok::<_, DataError>(Buffer::with_len(spare, element_type, len))
     };
-    let mut inputs = buffer(spare.inputs, schema.input_type, &input_shape);
-    let mut targets = buffer(spare.targets, schema.target.element_type(), &target_shape);
+    let mut inputs = buffer(spare.inputs, schema.input_type, &input_shape)?;
+    let mut targets = buffer(spare.targets, schema.target.element_type(), &target_shape)?;
     dataset.gather(&rows, RowsMut { inputs: inputs.values_mut(), targets: targets.values_mut() })?;
 
     let weight = match schema.unit {
@@ -126,6 +133,21 @@ pub(crate) fn gather_into(
         weight,
         positions,
     })
+}
+
+/// Whether the system may give memory for so many values of four bytes; asked where it might not, since a refusal
+/// later on would end the process.
+fn has_room(len: usize) -> bool {
+    const MANY: usize = 1 << 26;
+    len < MANY || Vec::<u32>::new().try_reserve_exact(len).is_ok()
+}
+
+fn too_large(n_examples: u64) -> DataError {
+    DataError::Setting {
+        field: "the number of examples in a batch",
+        found: n_examples.to_string(),
+        allowed: "as many as memory holds".to_owned(),
+    }
 }
 
 /// Row after row, 1 for each position of the sequence and 0 behind its end.

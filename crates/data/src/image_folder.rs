@@ -13,7 +13,7 @@ use crate::images::image_schema;
 use crate::settings::Settings;
 use crate::{At, DataError, Dataset, Splits};
 
-/// Where the test split lies beside `train`; the first that exists is taken.
+/// Where the test split lies beside `train`; the first that holds classes is taken.
 const TEST_FOLDERS: [&str; 3] = ["test", "val", "validation"];
 
 /// How a folder of images is read.
@@ -158,7 +158,10 @@ fn list_splits(dir: &Path, config: &ImageFolderConfig) -> Result<Listed, DataErr
         }
         return Ok((names, train, test));
     }
-    let test_dir = TEST_FOLDERS.iter().map(|folder| dir.join(folder)).find(|path| path.is_dir());
+    let test_dirs = || TEST_FOLDERS.iter().map(|folder| dir.join(folder));
+    // Where the classes of the test images are kept secret, there are others to judge by.
+    let test_dir = test_dirs().find(|path| has_classes(path));
+    let test_dir = test_dir.or_else(|| test_dirs().find(|path| path.is_dir()));
     let test_dir = test_dir.ok_or_else(|| DataError::MissingFile {
         dir: dir.to_owned(),
         tried: TEST_FOLDERS.map(str::to_owned).to_vec(),

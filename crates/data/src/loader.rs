@@ -232,6 +232,9 @@ impl Loader {
 
     /// The batches of `requests` one after another, asked for far enough ahead to keep the threads busy.
     ///
+    /// What was requested before comes first. An iterator that is dropped before its end leaves nothing behind: what
+    /// it has asked for and not delivered is forgotten.
+    ///
     /// ```
     /// use batchwise_data::{Batches, LastBatch, Loader, Order, open};
     /// use candle_core::Device;
@@ -249,7 +252,18 @@ impl Loader {
         I: IntoIterator,
         I::Item: Into<Request>,
     {
-        Iter { loader: self, requests: requests.into_iter() }
+        Iter { loader: self, requests: requests.into_iter(), refused: None }
+    }
+
+    /// Forgets every request that has not been received; a batch that is in work is thrown away when it is finished.
+    fn forget(&mut self) {
+        self.n_received = self.n_requested;
+        let mut state = self.shared.lock();
+        state.n_received = self.n_received;
+        state.requests.clear();
+        let results = std::mem::take(&mut state.results);
+        drop(state);
+        drop(results);
     }
 
     /// Requests that have not been received yet.
@@ -293,6 +307,14 @@ impl Drop for Loader {
 pub struct Iter<'a, I> {
     loader: &'a mut Loader,
     requests: I,
+    /// Why the last request was refused; comes after the batches that were asked for before it.
+    refused: Option<DataError>,
+}
+
+impl<I> Drop for Iter<'_, I> {
+    fn drop(&mut self) {
+        self.loader.forget();
+    }
 }
 
 impl<I> Iter<'_, I> {
@@ -310,13 +332,15 @@ where
     type Item = Result<Batch, DataError>;
 
     fn next(&mut self) -> Option<Result<Batch, DataError>> {
-        while self.loader.n_outstanding() < self.loader.config.n_ready {
+        // One more than may be ready: the batch that is received here is none of those any more.
+        while self.refused.is_none() && self.loader.n_outstanding() <= self.loader.config.n_ready {
             let Some(request) = self.requests.next() else { break };
-            if let Err(error) = self.loader.request(request) {
-                return Some(Err(error));
-            }
+            self.refused = self.loader.request(request).err();
         }
-        (0 < self.loader.n_outstanding()).then(|| self.loader.receive())
+        if 0 < self.loader.n_outstanding() {
+            return Some(self.loader.receive());
+        }
+        self.refused.take().map(Err)
     }
 }
 
@@ -383,8 +407,11 @@ impl Worker {
             let result = gather_safely(self.dataset.as_ref(), &self.order, request, &self.device, spare);
             state = self.shared.lock();
             state.gather += start.elapsed();
-            state.results.insert(number, result);
-            self.shared.done.notify_all();
+            // Not if it was forgotten meanwhile.
+            if state.n_received <= number {
+                state.results.insert(number, result);
+                self.shared.done.notify_all();
+            }
         }
     }
 }

@@ -27,6 +27,10 @@ impl MappedFile {
     /// [`DataError::Read`]; [`DataError::Empty`] for an empty file, which cannot be mapped.
     pub(crate) fn open(path: &Path) -> Result<MappedFile, DataError> {
         let refused = |source| DataError::Read { path: path.to_owned(), offset: 0, source };
+        // Opening a pipe may wait for ever.
+        if !std::fs::metadata(path).map_err(refused)?.is_file() {
+            return Err(refused(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file")));
+        }
         let file = File::open(path).map_err(refused)?;
         if file.metadata().map_err(refused)?.len() == 0 {
             return Err(DataError::Empty { path: path.to_owned() });
@@ -94,5 +98,8 @@ mod tests {
         std::fs::write(&path, []).unwrap();
         assert!(matches!(MappedFile::open(&path).unwrap_err(), DataError::Empty { .. }));
         assert!(matches!(MappedFile::open(dir.path()).unwrap_err(), DataError::Read { .. }));
+        if cfg!(unix) {
+            assert!(matches!(MappedFile::open(Path::new("/dev/null")).unwrap_err(), DataError::Read { .. }));
+        }
     }
 }

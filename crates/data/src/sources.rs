@@ -32,14 +32,15 @@ const FORMATS: &[Format] = &[
         matches: is_idx_folder,
         open: |name, dir, _| read_folder(name, dir),
     },
-    Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
-    Format { name: "a folder of images by class", matches: is_image_folder, open: open_image_folder },
-    Format { name: "a text file, or a folder of them", matches: is_text, open: open_text },
+    // Before CIFAR-100, which has `train.bin` and `test.bin` too, but no `val.bin`.
     Format {
         name: "a file of tokens (.bin), or a folder of them",
         matches: is_token_file,
         open: open_tokens,
     },
+    Format { name: "a folder of CIFAR files", matches: is_cifar_folder, open: open_cifar },
+    Format { name: "a folder of images by class", matches: is_image_folder, open: open_image_folder },
+    Format { name: "a text file, or a folder of them", matches: is_text, open: open_text },
     Format { name: "a file of tensors (.safetensors)", matches: is_tensor_file, open: open_tensors },
     Format { name: TABLE_FILES, matches: is_table, open: open_table },
 ];
@@ -56,14 +57,15 @@ const FORMATS: &[Format] = &[
 /// [`DataError::NotFound`], [`DataError::UnknownFormat`], [`DataError::UnknownSetting`], [`DataError::Setting`]; what
 /// the format's own function returns.
 pub fn open(spec: &str, data_dir: Option<&Path>) -> Result<Splits, DataError> {
-    let (place, settings) = split(spec);
+    let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
+    let (place, settings) = split(spec, data_dir.as_deref());
     if place == "glyphs" {
         let config = GlyphsConfig::default().with_settings(settings)?;
         let train = Arc::new(Glyphs::new(&config, Split::Train)?);
         let test = Arc::new(Glyphs::new(&config, Split::Test)?);
         return Ok(Splits { train, test });
     }
-    let path = find(place, data_dir)?;
+    let path = find(place, data_dir.as_deref())?;
     let format = FORMATS.iter().find(|format| (format.matches)(&path));
     let Some(format) = format else {
         let known = FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
@@ -86,27 +88,43 @@ pub fn format_name(path: &Path) -> Option<&'static str> {
 ///
 /// [`DataError::NotFound`].
 pub fn locate(spec: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>, DataError> {
-    let (place, _) = split(spec);
+    let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
+    let (place, _) = split(spec, data_dir.as_deref());
     match BUILT_IN.contains(&place) {
         true => Ok(None),
-        false => find(place, data_dir).map(Some),
+        false => find(place, data_dir.as_deref()).map(Some),
     }
 }
 
 /// Where a data set is, and its settings.
-fn split(spec: &str) -> (&str, &str) {
-    match spec.split_once(':') {
-        // A path may hold a colon of its own.
-        Some((place, settings)) if !Path::new(spec).exists() => (place, settings),
-        _ => (spec, ""),
+fn split<'a>(spec: &'a str, data_dir: Option<&Path>) -> (&'a str, &'a str) {
+    if is_there(spec, data_dir) {
+        return (spec, "");
     }
+    // A path may hold colons of its own: the longest one that exists is meant.
+    let colons = spec.match_indices(':').map(|(at, _)| (&spec[..at], &spec[at + 1..]));
+    let found = colons.rev().find(|(place, _)| BUILT_IN.contains(place) || is_there(place, data_dir));
+    found.or_else(|| spec.split_once(':')).unwrap_or((spec, ""))
+}
+
+/// Whether `place` names a file or a folder.
+fn is_there(place: &str, data_dir: Option<&Path>) -> bool {
+    candidates(place, data_dir).iter().any(|path| path.exists())
 }
 
 /// The file or folder that `place` names.
 fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
-    let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
+    let looked = candidates(place, data_dir);
+    match looked.iter().find(|path| path.exists()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(not_found(place, looked, data_dir)),
+    }
+}
+
+/// Where the file or folder that `place` names may be; the first that exists is meant.
+fn candidates(place: &str, data_dir: Option<&Path>) -> Vec<PathBuf> {
     let mut looked = Vec::new();
-    if let Some(data_dir) = &data_dir
+    if let Some(data_dir) = data_dir
         && is_plain_name(place)
     {
         looked.push(data_dir.join(place));
@@ -114,7 +132,7 @@ fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     if !place.is_empty() {
         looked.push(PathBuf::from(place));
     }
-    if let Some(data_dir) = &data_dir
+    if let Some(data_dir) = data_dir
         && let Some((owner, name)) = place.split_once('/')
         && is_plain_name(owner)
         && is_plain_name(name)
@@ -122,10 +140,7 @@ fn find(place: &str, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
         // Where a data set of the hub is kept.
         looked.push(data_dir.join(format!("{owner}--{name}")));
     }
-    match looked.iter().find(|path| path.exists()) {
-        Some(path) => Ok(path.clone()),
-        None => Err(not_found(place, looked, data_dir.as_deref())),
-    }
+    looked
 }
 
 /// Where data sets are looked up by name: `$BATCHWISE_DATA`, else `batchwise` in the user's cache folder.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use batchwise_data::{
-    BucketLimits, Buckets, DataError, Dataset, Loader, Order, PADDING, Request, Row, RowsMut, Schema,
-    gather_batch,
+    BucketLimits, Buckets, DataError, Dataset, Loader, Order, PADDING, Request, Row, RowsMut, Schema, Target,
+    TargetValue, Unit, ValuesMut, gather_batch,
 };
 use candle_core::Device;
 use proptest::prelude::*;
@@ -275,4 +275,45 @@ fn the_last_positions_there_are_do_not_overflow() {
         None
     );
     assert!(Buckets::new(&data, &order, 0..3, limits).unwrap().epoch_stats(u64::MAX).batches < 4);
+}
+
+/// Sequences, each with as many values to predict as the longest has positions.
+struct Scored(Sequences);
+
+impl Dataset for Scored {
+    fn schema(&self) -> &Schema {
+        self.0.schema()
+    }
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn content_hash(&self) -> Result<String, DataError> {
+        self.0.content_hash()
+    }
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+    fn gather(&self, rows: &[Row], mut out: RowsMut<'_>) -> Result<(), DataError> {
+        out.targets.f32()?.iter_mut().zip(0u8..).for_each(|(value, k)| *value = f32::from(k));
+        let mut tokens = vec![0; out.inputs.len()];
+        self.0.gather(rows, RowsMut { inputs: out.inputs, targets: ValuesMut::U32(&mut tokens) })
+    }
+    fn label(&self, index: u64) -> Result<u32, DataError> {
+        self.0.label(index)
+    }
+    fn length(&self, index: u64) -> Result<usize, DataError> {
+        self.0.length(index)
+    }
+}
+
+#[test]
+fn only_targets_of_positions_are_as_long_as_the_sequences() {
+    let mut sequences = Sequences::new(&[2, 3, 5]);
+    let value = |k: u8| TargetValue { name: k.to_string(), mean: 0.0, deviation: 1.0 };
+    sequences.schema.target = Target::Values { values: (0..5).map(value).collect() };
+    sequences.schema.unit = Unit::Example;
+    let order = Order::sequential(3).unwrap();
+    let batch = gather_batch(&Scored(sequences), &order, 0..2, &Device::Cpu).unwrap();
+    assert_eq!((batch.inputs.dims(), batch.targets.dims()), (&[2, 3][..], &[2, 5][..]));
+    assert_eq!(batch.weight, 2);
 }

@@ -291,3 +291,13 @@ fn damaged_images_never_panic() {
     read_image(&path, 2, None).unwrap_err();
     read_image(&path, 1, Some([0, 1])).unwrap_err();
 }
+
+#[test]
+fn test_images_without_classes_leave_the_judging_to_those_with() {
+    let dir = split_folder(grey);
+    for path in ["test/1.png", "test/2.png"] {
+        write_image(dir.path(), path, &grey(7));
+    }
+    let splits = open_in(dir.path(), "").unwrap();
+    assert_eq!((splits.train.len(), splits.test.len()), (3, 2));
+}

@@ -13,6 +13,7 @@ use batchwise_data::{
 };
 use candle_core::{DType, Device};
 use common::Counting;
+use proptest::prelude::*;
 
 fn bits(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     let inputs = batch.inputs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -146,4 +147,155 @@ fn a_loader_works_ahead_only_so_far_and_drops_with_requests_outstanding() {
     assert!(slow.n_gathered.load(Ordering::SeqCst) <= most + 1);
     // The thread is gone, and with it its share of the data set.
     assert_eq!(Arc::strong_count(&slow), 1);
+}
+
+#[test]
+fn an_iterator_left_half_way_leaves_nothing_behind() {
+    for n_threads in [0, 1, 3] {
+        let config = LoaderConfig { n_threads, n_ready: 4 };
+        let order = Order::sequential(100).unwrap();
+        let mut loader = Loader::with(Arc::new(Counting::new(100)), order, Device::Cpu, config).unwrap();
+        for start in [0u64, 50, 7] {
+            let requests = (start..start + 20).map(|k| k..k + 1);
+            let positions = loader.iter(requests).take(2).map(|batch| batch.unwrap().positions);
+            assert_eq!(positions.collect::<Vec<_>>(), [start..start + 1, start + 1..start + 2]);
+            assert_eq!(loader.n_outstanding(), 0, "{n_threads} threads");
+        }
+        assert!(matches!(loader.receive().unwrap_err(), DataError::NothingRequested));
+        // Nor does what was in work come later.
+        for start in 30..60 {
+            loader.request(start..start + 2).unwrap();
+            assert_eq!(loader.receive().unwrap().positions, start..start + 2);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_comes_in_its_turn() {
+    let config = LoaderConfig { n_threads: 2, n_ready: 3 };
+    let order = Order::sequential(10).unwrap();
+    let mut loader = Loader::with(Arc::new(Counting::new(10)), order, Device::Cpu, config).unwrap();
+    let found: Vec<Option<u64>> =
+        loader.iter([0..1, 1..3, 3..3, 3..5]).map(|batch| batch.ok().map(|b| b.positions.start)).collect();
+    assert_eq!(found, [Some(0), Some(1), None, Some(3)]);
+}
+
+#[test]
+fn a_batch_that_no_memory_holds_is_an_error() {
+    for n_threads in [0, 1] {
+        let config = LoaderConfig { n_threads, n_ready: 1 };
+        let order = Order::sequential(10).unwrap();
+        let mut loader = Loader::with(Arc::new(Counting::new(10)), order, Device::Cpu, config).unwrap();
+        for end in [u64::MAX, 1 << 62, 1 << 48] {
+            loader.request(0..end).unwrap();
+            let error = loader.receive().unwrap_err();
+            assert!(matches!(error, DataError::Setting { .. }), "{error}");
+            assert!(error.to_string().contains(&end.to_string()), "{error}");
+        }
+        loader.request(2..4).unwrap();
+        assert_eq!(loader.receive().unwrap().n_examples, 2);
+    }
+}
+
+#[test]
+fn an_iterator_keeps_as_many_batches_ready_as_the_loader_may() {
+    for n_ready in [1, 3] {
+        let slow = Arc::new(Slow { inner: Counting::new(100), n_gathered: AtomicU64::new(0) });
+        let dataset: Arc<dyn Dataset> = Arc::<Slow>::clone(&slow);
+        let config = LoaderConfig { n_threads: 1, n_ready };
+        let order = Order::sequential(100).unwrap();
+        let mut loader = Loader::with(dataset, order, Device::Cpu, config).unwrap();
+        let mut iter = loader.iter((0..100).map(|k| k..k + 1));
+        iter.next().unwrap().unwrap();
+        // While the caller has the first, and does not ask for another.
+        let wanted = 1 + n_ready as u64;
+        let patience = (0..5_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            slow.n_gathered.load(Ordering::SeqCst) == wanted
+        });
+        assert!(patience, "{} of {wanted}", slow.n_gathered.load(Ordering::SeqCst));
+    }
+}
+
+/// One use of a loader.
+#[derive(Clone, Debug)]
+enum Use {
+    Request(u64, u64),
+    Receive,
+    ReceiveAndRecycle,
+    /// So many batches of an iterator, of which so many are taken.
+    Iterate(u64, usize),
+}
+
+fn any_use() -> impl Strategy<Value = Use> {
+    prop_oneof![
+        4 => (0u64..60, 0u64..9).prop_map(|(start, n)| Use::Request(start, n)),
+        3 => Just(Use::Receive),
+        3 => Just(Use::ReceiveAndRecycle),
+        1 => (0u64..12, 0usize..14).prop_map(|(n, taken)| Use::Iterate(n, taken)),
+    ]
+}
+
+proptest! {
+    /// Whatever is asked for, in whatever order, what was asked for first comes first, and rows that fail or panic
+    /// touch no other request.
+    #[test]
+    fn any_sequence_of_uses_delivers_what_was_asked_for(
+        uses in proptest::collection::vec(any_use(), 1..60),
+        n_threads in 0usize..5,
+        n_ready in 1usize..4,
+    ) {
+        let data = || Counting { fails_at: Some(11), panics_at: Some(23), ..Counting::new(30) };
+        let order = Order::new(5, 30).unwrap();
+        let config = LoaderConfig { n_threads, n_ready };
+        let mut loader = Loader::with(Arc::new(data()), order.clone(), Device::Cpu, config).unwrap();
+        let check = |positions: std::ops::Range<u64>, found: Result<Batch, DataError>| {
+            let indices: Vec<u64> = positions.clone().map(|position| order.index(position)).collect();
+            match found {
+                Ok(batch) => {
+                    assert_eq!(batch.positions, positions);
+                    let inputs = batch.inputs.to_vec2::<f32>().unwrap();
+                    assert_eq!(inputs.iter().map(|x| x[0] as u64).collect::<Vec<_>>(), indices);
+                    Some(batch)
+                }
+                Err(_) => {
+                    assert!(indices.contains(&11) || indices.contains(&23));
+                    None
+                }
+            }
+        };
+        let mut asked = std::collections::VecDeque::new();
+        for step in uses {
+            match step {
+                Use::Request(start, n) => {
+                    assert_eq!(loader.request(start..start + n).is_ok(), 0 < n);
+                    if 0 < n {
+                        asked.push_back(start..start + n);
+                    }
+                }
+                Use::Receive | Use::ReceiveAndRecycle => match asked.pop_front() {
+                    None => assert!(matches!(loader.receive().unwrap_err(), DataError::NothingRequested)),
+                    Some(positions) => {
+                        let found = loader.receive();
+                        if let (Some(batch), Use::ReceiveAndRecycle) = (check(positions, found), &step) {
+                            loader.recycle(batch);
+                        }
+                    }
+                },
+                Use::Iterate(n, taken) => {
+                    asked.extend((0..n).map(|k| 3 * k..3 * k + 3));
+                    let mut iter = loader.iter((0..n).map(|k| 3 * k..3 * k + 3));
+                    for _ in 0..taken {
+                        match (asked.pop_front(), iter.next()) {
+                            (Some(positions), Some(found)) => drop(check(positions, found)),
+                            (None, None) => {}
+                            (asked, _) => panic!("asked for {asked:?}"),
+                        }
+                    }
+                    asked.clear();
+                }
+            }
+            assert_eq!(loader.n_outstanding(), asked.len());
+        }
+    }
 }

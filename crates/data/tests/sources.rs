@@ -3,7 +3,7 @@
 
 mod common;
 
-use batchwise_data::{DataError, class_counts, dataset_info, input_moments, open};
+use batchwise_data::{DataError, class_counts, dataset_info, input_moments, locate, open};
 use common::{Counting, write_folder};
 
 #[test]
@@ -76,4 +76,35 @@ fn info_counts_the_whole_set() {
     assert!(inputs.mean.abs() < 1e-5);
     assert!((inputs.deviation - 1.0).abs() < 1e-5);
     assert_eq!(info.test_hash, splits.test.content_hash().unwrap());
+}
+
+#[test]
+fn a_path_with_a_colon_takes_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run 1:a=b");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("x:y.csv");
+    std::fs::write(&path, "a,b\n1,2\n2,1\n3,5\n4,1\n5,2\n6,2\n").unwrap();
+    let spec = format!("{}:target=b,test=0.5", path.display());
+    let splits = open(&spec, None).unwrap();
+    assert_eq!((splits.train.schema().name.as_str(), splits.train.len() + splits.test.len()), ("x:y.csv", 6));
+    assert_eq!(locate(&spec, None).unwrap(), Some(path));
+    // In the data directory, too.
+    let data_dir = Some(folder.as_path());
+    assert_eq!(open("x:y.csv:target=b,test=0.5", data_dir).unwrap().train.len(), splits.train.len());
+    assert_eq!(locate("x:y.csv", data_dir).unwrap(), Some(folder.join("x:y.csv")));
+    let error = open("z:y.csv:target=b", data_dir).unwrap_err();
+    assert!(matches!(&error, DataError::NotFound { spec, .. } if spec == "z"), "{error}");
+}
+
+#[test]
+fn token_files_with_a_third_for_testing_are_not_cifar() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["train.bin", "val.bin", "test.bin"] {
+        // Three records of CIFAR-100 with the labels 1, 2.
+        let record = [[1u8, 2u8].as_slice(), &[0; 3072]].concat();
+        std::fs::write(dir.path().join(name), record.repeat(3)).unwrap();
+    }
+    let splits = open(&format!("{}:context=8", dir.path().display()), None).unwrap();
+    assert_eq!(splits.train.schema().input_shape, [8]);
 }

@@ -407,3 +407,19 @@ proptest! {
         prop_assert_eq!(set.schema().input_len(), len);
     }
 }
+
+#[test]
+fn bytes_and_floats_are_not_matched() {
+    for (train, test) in [(DType::U8, DType::F32), (DType::F32, DType::U8)] {
+        let images = |dtype| count(32, &[8, 1, 2, 2], dtype);
+        let labels = tensor(&[0., 1., 0., 1., 0., 1., 0., 1.], &[8], DType::U32);
+        let result = read(&[
+            ("train_inputs", images(train)),
+            ("train_targets", labels.clone()),
+            ("test_inputs", images(test)),
+            ("test_targets", labels),
+        ]);
+        let message = message(result);
+        assert!(message.contains("`test_inputs`") && message.contains("as in training"), "{message}");
+    }
+}

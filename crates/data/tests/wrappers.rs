@@ -301,3 +301,17 @@ fn sides_and_wrong_labels_have_not_changed() {
     let labels: Vec<u32> = (0..12).map(|index| noisy.label(index).unwrap()).collect();
     assert_eq!(labels, [0, 2, 0, 2, 0, 0, 1, 0, 0, 0, 2, 0]);
 }
+
+#[test]
+fn text_is_shown_through_a_subset() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lines.txt");
+    std::fs::write(&path, "one\ntwo\nthree\nfour\nfive\n").unwrap();
+    let spec = format!("{}:packed=false,test=0.2", path.display());
+    let lines = batchwise_data::open(&spec, None).unwrap().train;
+    assert_eq!(lines.text(1).unwrap(), "two\n");
+    let subset = Subset::new(Arc::clone(&lines), vec![2, 0]).unwrap();
+    assert_eq!((subset.text(0), subset.text(1), subset.text(2)), (lines.text(2), lines.text(0), None));
+    let splits = split_by_fraction(lines, 0.5, 1).unwrap();
+    assert!(splits.train.text(0).is_some() && splits.test.text(0).is_some());
+}

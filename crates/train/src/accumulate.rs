@@ -21,7 +21,9 @@ pub(crate) struct Accumulated {
 /// The micro-batches of a batch: full ones, then what is left.
 pub(crate) fn micro_batches(batch: Range<u64>, micro_batch: u64) -> impl Iterator<Item = Range<u64>> {
     let end = batch.end;
-    batch.step_by(micro_batch.max(1) as usize).map(move |start| start..(start + micro_batch.max(1)).min(end))
+    batch
+        .step_by(micro_batch.max(1) as usize)
+        .map(move |start| start..start.saturating_add(micro_batch.max(1)).min(end))
 }
 
 /// Leaves the mean gradient over `batch` in `gradients`, whatever the micro-batches' sizes.

@@ -104,8 +104,9 @@ impl Trainer {
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let Some(batch) = self.batch_at(self.progress.0) else { return Ok(None) };
         let progress = Examples(batch.end);
-        let next =
-            self.batch_at(batch.end).map(|next| next.start..next.end.min(next.start + self.run.micro_batch));
+        let next = self
+            .batch_at(batch.end)
+            .map(|next| next.start..next.end.min(next.start.saturating_add(self.run.micro_batch)));
         let accumulated = accumulate(
             &self.task,
             &mut self.loader,

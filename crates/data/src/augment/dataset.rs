@@ -199,6 +199,10 @@ impl Dataset for Augmented {
         self.dataset.pixels(index, pixels)
     }
 
+    fn text(&self, index: u64) -> Option<String> {
+        self.dataset.text(index)
+    }
+
     fn normaliser(&self) -> Option<&Normaliser> {
         self.dataset.normaliser()
     }

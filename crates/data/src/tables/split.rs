@@ -33,7 +33,15 @@ pub(crate) fn test_files(
     match (test, found) {
         (TestRows::File(file), _) => {
             let dir = train.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-            Ok(Some(vec![dir.join(file)]))
+            let file = dir.join(file);
+            let place = |path: &Path| path.canonicalize().ok();
+            if place(&file).is_some_and(|test| train.iter().any(|path| place(path).as_ref() == Some(&test))) {
+                tracing::warn!(
+                    path = %file.display(),
+                    "the rows for testing are those for training: the figures say nothing about other rows"
+                );
+            }
+            Ok(Some(vec![file]))
         }
         (TestRows::Found, found) => Ok(found),
         (TestRows::Fraction { .. } | TestRows::Key { .. }, None) => Ok(None),

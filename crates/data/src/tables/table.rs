@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::categories::{Categories, NONE};
-use super::message::list;
 use crate::{At, DataError};
 
 /// Named columns of equal length.
@@ -91,17 +90,28 @@ impl Table {
             return Err(differs(found.join(", "), expected.join(", ")));
         }
         let kind = |values: &Values| match values {
-            Values::Numbers(_) => "numbers".to_owned(),
-            Values::Categories(categories) if categories.declared => {
-                format!("the classes {}", list(categories.names.iter().map(String::as_str)))
-            }
-            Values::Categories(_) => "categories".to_owned(),
+            Values::Numbers(_) => "numbers",
+            Values::Categories(categories) if categories.declared => "declared classes",
+            Values::Categories(_) => "categories",
         };
         for (column, more) in self.columns.iter().zip(&other.columns) {
+            let name = &column.name;
             let (expected, found) = (kind(&column.values), kind(&more.values));
             if expected != found {
-                let column = &column.name;
-                return Err(differs(format!("{found} in `{column}`"), format!("{expected} in `{column}`")));
+                return Err(differs(format!("{found} in `{name}`"), format!("{expected} in `{name}`")));
+            }
+            // Their codes are taken as they are.
+            if let (Values::Categories(ours), Values::Categories(theirs)) = (&column.values, &more.values)
+                && ours.declared
+                && ours.names != theirs.names
+            {
+                let n = ours.names.len().max(theirs.names.len());
+                let first = (0..n).find(|at| ours.names.get(*at) != theirs.names.get(*at)).unwrap_or(n);
+                let class = |names: &[String]| match names.get(first) {
+                    Some(class) => format!("class {first} of `{name}` called {class:?}"),
+                    None => format!("{} classes in `{name}`", names.len()),
+                };
+                return Err(differs(class(&theirs.names), class(&ours.names)));
             }
         }
         for (column, more) in self.columns.iter_mut().zip(other.columns) {
@@ -146,5 +156,31 @@ impl Table {
         self.parts.extend(other.parts.into_iter().map(|(path, end)| (path, before + end)));
         self.n_rows += other.n_rows;
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "parquet"))]
+mod tests {
+    use super::*;
+
+    fn table(path: &str, names: &[String]) -> Table {
+        let mut categories = Categories::declared(names.to_vec());
+        categories.codes = vec![1, 24];
+        let column = Column { name: "label".to_owned(), values: Values::Categories(categories) };
+        let parts = vec![(PathBuf::from(path), 2)];
+        Table { parts, lines: Vec::new(), columns: vec![column], n_rows: 2, images: None }
+    }
+
+    #[test]
+    fn files_that_declare_other_classes_are_not_joined() {
+        let names: Vec<String> = (0..25).map(|k| format!("class {k}")).collect();
+        table("a", &names).append(table("b", &names)).unwrap();
+        // Behind what any message shows of a list.
+        let mut swapped = names.clone();
+        swapped.swap(23, 24);
+        for other in [swapped, names[..24].to_vec(), [names.as_slice(), &["more".to_owned()]].concat()] {
+            let error = table("a", &names).append(table("b", &other)).unwrap_err().to_string();
+            assert!(error.contains("`b`") && error.contains("class"), "{error}");
+        }
     }
 }

@@ -86,6 +86,12 @@ impl TensorDataset {
             let expected = format!("{:?} of {}, as in training", theirs.input_shape, theirs.input_type);
             return Err(self.inputs.wrong("shape of a row", found, &expected));
         }
+        if self.normaliser.is_some() != train.normaliser.is_some() {
+            let kind =
+                |set: &TensorDataset| if set.normaliser.is_some() { "pixels (u8)" } else { "no pixels" };
+            let expected = format!("{}, as in training", kind(train));
+            return Err(self.inputs.wrong("kind", kind(&self).to_owned(), &expected));
+        }
         let is_same_kind = std::mem::discriminant(&ours.target) == std::mem::discriminant(&theirs.target);
         if !is_same_kind || ours.target_shape() != theirs.target_shape() {
             let expected = format!("as in training ({:?})", train.targets.row_shape);

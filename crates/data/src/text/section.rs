@@ -105,7 +105,9 @@ impl Section {
 
     fn next_word(&self, at: u64) -> Result<u64, DataError> {
         let ahead = self.ahead(at, LONGEST_PIECE)?;
-        let newline = ahead.iter().position(|byte| *byte == b'\n');
+        // What ends the section leaves nothing behind it.
+        let is_within = |position: &usize| at + (*position as u64) + 1 < self.bytes.end;
+        let newline = ahead.iter().position(|byte| *byte == b'\n').filter(is_within);
         match newline.or_else(|| ahead.iter().position(u8::is_ascii_whitespace)) {
             Some(position) => Ok(at + position as u64 + 1),
             None => self.next_character(at),
@@ -268,5 +270,8 @@ mod tests {
         std::fs::write(&path, "aa bb cc dd ee ff").unwrap();
         let (_, test) = Section::whole(&path).unwrap().split(0.6, CutAfter::Word).unwrap();
         assert_eq!(test.bytes, 6..17, "one line is cut between words");
+        std::fs::write(&path, "aa bb cc dd ee ff\n").unwrap();
+        let (_, test) = Section::whole(&path).unwrap().split(0.6, CutAfter::Word).unwrap();
+        assert_eq!(test.bytes, 9..18, "also one that ends as lines do");
     }
 }

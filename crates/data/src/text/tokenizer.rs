@@ -13,6 +13,9 @@ use crate::{At, DataError};
 /// More tokens than any vocabulary has; more would make a model that no machine holds.
 pub(crate) const MAX_TOKENS: usize = 1 << 24;
 
+/// More than any file of a tokenizer has.
+const MAX_FILE_BYTES: u64 = 1 << 28;
+
 /// The token of characters and words that the training text does not hold.
 const UNKNOWN: u32 = 0;
 /// The token of a line's end, where tokens are words.
@@ -121,8 +124,7 @@ impl Tokenizer {
 
     /// What a file of the `tokenizers` library describes (`tokenizer.json`).
     pub(crate) fn file(path: &Path) -> Result<Tokenizer, DataError> {
-        let bytes = std::fs::read(path);
-        let bytes = bytes.map_err(|source| DataError::Read { path: path.to_owned(), offset: 0, source })?;
+        let bytes = crate::files::read_small(path, MAX_FILE_BYTES)?;
         let wrong = |what: &str, found: String, expected: &str| DataError::Format {
             path: path.to_owned(),
             at: At::File,

@@ -114,6 +114,10 @@ impl Dataset for LabelNoise {
         self.dataset.pixels(index, pixels)
     }
 
+    fn text(&self, index: u64) -> Option<String> {
+        self.dataset.text(index)
+    }
+
     fn normaliser(&self) -> Option<&Normaliser> {
         self.dataset.normaliser()
     }

@@ -125,6 +125,10 @@ impl Dataset for Subset {
         self.dataset.pixels(self.whole_index(index)?, pixels)
     }
 
+    fn text(&self, index: u64) -> Option<String> {
+        self.dataset.text(self.whole_index(index).ok()?)
+    }
+
     fn normaliser(&self) -> Option<&Normaliser> {
         self.dataset.normaliser()
     }
