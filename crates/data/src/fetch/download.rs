@@ -1,7 +1,7 @@
 //! One file: fetched, continued where it broke off, and checked.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ureq::http::header;
@@ -150,10 +150,20 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn append(&mut self, block: &[u8]) -> Result<(), FetchError> {
-        self.opened.write_all(block).map_err(|source| self.refused(source))?;
-        self.hasher.update(block);
-        self.bytes += block.len() as u64;
+    /// Counts what was written piece by piece: a disk that fills up takes a part of the last block.
+    fn append(&mut self, mut block: &[u8]) -> Result<(), FetchError> {
+        while !block.is_empty() {
+            match self.opened.write(block) {
+                Ok(0) => return Err(self.refused(ErrorKind::WriteZero.into())),
+                Ok(n) => {
+                    self.hasher.update(&block[..n]);
+                    self.bytes += n as u64;
+                    block = &block[n..];
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(source) => return Err(self.refused(source)),
+            }
+        }
         Ok(())
     }
 
