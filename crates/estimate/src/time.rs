@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::robust::{HUBER, MAD_TO_SD, huber, mad, median};
+use crate::search::golden;
 
 pub use crate::time_curve::TimeCurve;
 
@@ -327,23 +328,4 @@ fn located(points: &[TimePoint], model: TimeModel, overhead: f64, work: f64, los
     };
     let scale = centre.exp();
     Candidate { overhead: overhead * scale, per_example: work * scale, cost }
-}
-
-/// Golden-section minimum of a function with one valley.
-fn golden(mut low: f64, mut high: f64, steps: usize, f: impl Fn(f64) -> f64) -> f64 {
-    const SHARE: f64 = 0.618_033_988_749_895;
-    let (mut left, mut right) = (high - SHARE * (high - low), low + SHARE * (high - low));
-    let (mut at_left, mut at_right) = (f(left), f(right));
-    for _ in 0..steps {
-        if at_left <= at_right {
-            (high, right, at_right) = (right, left, at_left);
-            left = high - SHARE * (high - low);
-            at_left = f(left);
-        } else {
-            (low, left, at_left) = (left, right, at_right);
-            right = low + SHARE * (high - low);
-            at_right = f(right);
-        }
-    }
-    (low + high) / 2.0
 }
