@@ -10,6 +10,8 @@
 //! may be trusted.
 #![warn(missing_docs)]
 
+pub mod blocks;
+mod chi_square;
 pub mod critical;
 pub mod decide;
 pub mod fieller;
@@ -25,3 +27,5 @@ mod student;
 pub mod time;
 mod time_curve;
 pub mod trajectory;
+mod twofold;
+pub mod unit;
