@@ -3,7 +3,7 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::gamma::gamma_lr;
 
-/// Above this many degrees of freedom Wilson and Hilferty's (1931) cube is exact to 1e-9 relative.
+/// Above this many degrees of freedom Wilson and Hilferty's (1931) cube is good to 1e-7 relative for tails down to 1e-6.
 const CUBE_FROM: f64 = 1e5;
 
 /// The value that a χ² variable of `df` degrees of freedom stays below with probability `p`.
@@ -50,7 +50,7 @@ mod tests {
     fn matches_the_tables() {
         for (p, df, x) in [
             (0.95, 1.0, 3.841_458_821),
-            (0.025, 1.0, 0.000_982_069_1),
+            (0.025, 1.0, 0.000_982_069_117_175),
             (0.975, 10.0, 20.483_177_35),
             (0.025, 29.0, 16.047_071_7),
             (0.5, 100.0, 99.334_129_24),
@@ -65,7 +65,7 @@ mod tests {
         for p in [1e-6, 0.025, 0.5, 0.999] {
             let (below, above) = (chi_square_quantile(p, 1e5), chi_square_quantile(p, 1e5 + 1e-3));
             let (below, above) = (below.unwrap(), above.unwrap());
-            assert!((above / below - 1.0).abs() < 3e-8, "{p} {below} {above}");
+            assert!((above / below - 1.0).abs() < 1e-7, "{p} {below} {above}");
         }
     }
 

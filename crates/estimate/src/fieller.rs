@@ -91,6 +91,18 @@ impl Ratio {
         }
     }
 
+    /// Whether the interval, with its open ends, holds `truth`; the whole line holds everything. `None` where nothing was
+    /// identified.
+    #[must_use]
+    pub fn holds(&self, truth: f64) -> Option<bool> {
+        match self {
+            Self::NotIdentified { .. } => None,
+            _ => Some(
+                self.low().is_none_or(|low| low <= truth) && self.high().is_none_or(|high| truth <= high),
+            ),
+        }
+    }
+
     /// The outcome without a number, and the reason.
     #[must_use]
     pub fn not_identified(why: impl Into<String>) -> Self {
@@ -155,8 +167,8 @@ pub fn fieller_with_quantile(numerator: &[f64], denominator: &[f64], t: f64) -> 
 /// Delta-method interval, symmetric about the value: (value, low, high), φ̂(1±t√(v_xx/x̄²+v_yy/ȳ²−2v_xy/(x̄ȳ))).
 ///
 /// Known to fail: it holds where the relative standard error of the denominator is 0.15 or less, and covers 0.83 in
-/// place of 0.95 where the signal is weak (φ = 2000, B = 128, K = 30; theory §1.5, measured again in the tests of
-/// this crate). It is here for comparison with published numbers; decide with [`fieller`]. `None` unless both means
+/// place of 0.95 where the signal is weak (φ = 2000, B = 128, K = 30; theory §1.5; 0.88 in the tests of this crate,
+/// with another spectrum of the noise). It is here for comparison with published numbers; decide with [`fieller`]. `None` unless both means
 /// differ from 0 and there are at least 2 finite pairs. The ends may be negative.
 #[must_use]
 pub fn delta(numerator: &[f64], denominator: &[f64], t: f64) -> Option<(f64, f64, f64)> {

@@ -9,8 +9,8 @@ use crate::outcome::Outcome;
 /// Integrated autocorrelation time τ = 1+2Σρ(t) of a series, in its steps, with an interval.
 ///
 /// The sum ends at the first lag W ≥ 5·τ(W)/2 (the self-consistent window of Sokal 1997, "Monte Carlo Methods in Statistical
-/// Mechanics", §3; his τ is half of this one). The relative standard error is √(2(2W+1)/K) (Madras and Sokal 1988, J.
-/// Stat. Phys. 50:109), and the interval is taken on the log scale. 1 for independent values, (1+ρ)/(1−ρ) for a
+/// Mechanics", §3; his τ is half of this one). The relative standard error is √((4W+2−2τ)/K) (Wolff 2004, Comput. Phys.
+/// Commun. 156:143, eq. 42), and the interval is taken on the log scale. 1 for independent values, (1+ρ)/(1−ρ) for a
 /// first-order autoregression; below 1 where neighbours differ on purpose.
 ///
 /// - `LowerBound`: no window up to a fifth of the series is long enough, so the series forgets too slowly to be measured.
@@ -65,7 +65,7 @@ pub fn autocorrelation_time(series: &[f64], confidence: f64) -> Outcome {
     // A sum of estimated correlations may stray to 0 and below.
     let time = time.max(1.0 / k as f64);
     let z = Normal::standard().inverse_cdf(0.5 + confidence / 2.0);
-    let relative = |window: usize| z * (2.0 * (2.0 * window as f64 + 1.0) / k as f64).sqrt();
+    let relative = |window: usize| z * ((4.0 * window as f64 + 2.0 - 2.0 * time).max(0.0) / k as f64).sqrt();
     let value = time * to_steps;
     match settled {
         Some(window) => {
@@ -76,10 +76,10 @@ pub fn autocorrelation_time(series: &[f64], confidence: f64) -> Outcome {
     }
 }
 
-/// Length of a block for a trajectory of pairs: five autocorrelation times of the slower part, or as long as leaves 30
+/// Length of a block for a trajectory of pairs: eight autocorrelation times of the slower part, or as long as leaves 20
 /// blocks, whichever is longer.
 ///
-/// `None` where 10 such blocks do not fit, so that the trajectory is too short to tell its own error (fewer than about 50
+/// `None` where 8 such blocks do not fit, so that the trajectory is too short to tell its own error (fewer than about 64
 /// autocorrelation times), or has no autocorrelation time. A part that does not vary counts as independent.
 #[must_use]
 pub fn block_length(numerator: &[f64], denominator: &[f64]) -> Option<usize> {
@@ -99,7 +99,7 @@ pub fn block_length(numerator: &[f64], denominator: &[f64]) -> Option<usize> {
         .filter(|length| k / length >= FEWEST_BLOCKS)
 }
 
-/// Length of a block for pairs that are exponential moving averages of independent ones, with smoothing factor β: five
+/// Length of a block for pairs that are exponential moving averages of independent ones, with smoothing factor β: eight
 /// times (1+β)/(1−β), which is their autocorrelation time (theory §1.4, §1.5).
 ///
 /// `None` unless β lies in [0, 1).
@@ -112,7 +112,8 @@ pub fn ema_block_length(beta: f64) -> Option<usize> {
 }
 
 fn of_time(time: f64) -> Option<usize> {
-    let length = (TIMES_PER_BLOCK * time).ceil();
+    // A whole number that rounding has pushed up by its last digit stays itself.
+    let length = (TIMES_PER_BLOCK * time * (1.0 - 1e-12)).ceil();
     (length <= 1e15).then_some(length as usize)
 }
 
