@@ -265,6 +265,29 @@ fn smoothed_pairs_take_the_block_of_their_smoothing() {
     assert!(NOMINAL.contains(&c.fieller) && c.delta < 0.6, "{c:?}");
 }
 
+/// φ of 50, 100 and 200 over a run: the trapezoid average is 112.5.
+#[test]
+fn the_average_over_a_run_covers() {
+    use batchwise_estimate::trajectory::average_phi;
+    for (k, seed) in [(10, 71), (40, 72)] {
+        let (mut source, mut holds) = (Source::new(seed), 0.0);
+        for _ in 0..2000 {
+            let points: Vec<(f64, Ratio)> = [(0.0, 50.0), (1.0, 100.0), (2.0, 200.0)]
+                .map(|(at, phi)| {
+                    let (x, y): (Vec<f64>, Vec<f64>) = (0..k)
+                        .map(|_| gaussian(&mut source, phi, 128.0, 50.0))
+                        .map(|m| (m.tr_sigma, m.g2))
+                        .unzip();
+                    (at, fieller(&x, &y, 0.95))
+                })
+                .to_vec();
+            holds += f64::from(average_phi(&points).holds(112.5).unwrap()) / 2000.0;
+        }
+        println!("average over a run, K {k}: {holds:.3}");
+        assert!(NOMINAL.contains(&holds), "K {k}: {holds}");
+    }
+}
+
 #[test]
 fn autocorrelation_time_of_an_autoregression() {
     for (rho, k, seed) in [(0.8f64, 4000, 41), (0.5, 2000, 42), (0.0, 1000, 43), (0.9, 40_000, 44)] {

@@ -271,7 +271,7 @@ fn an_unclear_curvature_is_unavailable() {
 #[test]
 fn the_two_preconditioned_forms() {
     // Σ = diag(λ), frozen P: tr(PΣ)/GᵀPG and tr(P²Σ)/GᵀP²G planted.
-    let (p, lambda, signal) = ([0.1, 1.0, 5.0], [400.0f64, 20.0, 2.0], [3.0, 1.0, 0.5]);
+    let (p, lambda, signal) = ([0.1f64, 1.0, 5.0], [400.0f64, 20.0, 2.0], [3.0, 1.0, 0.5]);
     let planted = |power: i32| {
         let sum = |f: &dyn Fn(usize) -> f64| (0..3).map(|i| p[i].powi(power) * f(i)).sum::<f64>();
         sum(&|i| lambda[i]) / sum(&|i| signal[i] * signal[i])
@@ -341,7 +341,7 @@ fn the_planner_chooses() {
 #[test]
 fn pilots_tell_rank_and_alignment() {
     // Noise alike in 50 directions: r = 50, α = 1/50.
-    for (phi, batch, k, seed) in [(50.0, 128.0, 40, 96), (200.0, 256.0, 100, 97)] {
+    for (phi, batch, k, seed) in [(50.0, 128.0, 40, 96), (200.0, 256.0, 100, 97), (200.0, 32.0, 150, 98)] {
         let (mut source, reps) = (Source::new(seed), 1500);
         let (mut rank, mut alignment, mut bounds, mut none) = (0.0, 0.0, 0, 0.0);
         let mut mean_rank = 0.0;
