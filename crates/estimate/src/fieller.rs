@@ -180,7 +180,8 @@ pub fn delta(numerator: &[f64], denominator: &[f64], t: f64) -> Option<(f64, f64
 /// Delta-method interval on the log scale: (value, low, high), φ̂·exp(±t√(v_xx/x̄²+v_yy/ȳ²−2v_xy/(x̄ȳ))), theory §1.5.
 ///
 /// For display only, and only where the relative standard error of the denominator is below 0.2; it under-covers
-/// when the denominator is weak. `None` unless both means are positive and there are at least 2 finite pairs.
+/// when the denominator is weak (0.93 at φ = 2000, B = 128, K = 30 on the theory page, 0.88 to 0.90 in the tests of this
+/// crate). `None` unless both means are positive and there are at least 2 finite pairs.
 #[must_use]
 pub fn log_delta(numerator: &[f64], denominator: &[f64], t: f64) -> Option<(f64, f64, f64)> {
     let moments = Moments::of(numerator, denominator).ok()?;

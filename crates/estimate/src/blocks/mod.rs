@@ -11,6 +11,17 @@
 //! - [`moving_block_bootstrap`]: the same with overlapping blocks (Künsch 1989, Ann. Statist. 17:1217).
 //! - [`block_jackknife`]: pseudo-values. Fails with a weak signal as the delta method does; for comparison.
 //!
+//! Coverage for nominal 0.95 in the tests of this crate (1000 trajectories each; first-order autoregressions with
+//! coefficient ρ, relative standard deviation of one 𝒢 as given, length from [`block_length`]):
+//!
+//! | trajectory | as if independent | Fieller | bootstrap | moving | jackknife |
+//! |---|---|---|---|---|---|
+//! | ρ = 0.8, K = 1500, 𝒢 ± 100 % | 0.50 | 0.948 | 0.944 | 0.949 | 0.955 |
+//! | ρ = 0.8, K = 1500, 𝒢 ± 500 % (31 % open) | 0.51 | 0.939 | 0.936 | 0.936 | 0.880 |
+//! | ρ = 0.5, K = 400, 𝒢 ± 300 % | 0.73 | 0.950 | 0.946 | 0.939 | 0.917 |
+//! | ρ = 0, K = 60, 𝒢 ± 100 % | 0.95 | 0.951 | 0.933 | 0.946 | 0.943 |
+//! | smoothed with β = 0.9, K = 1900, 𝒢 ± 200 %, 12 blocks | 0.34 (delta) | 0.946 | 0.935 | 0.928 | 0.938 |
+//!
 //! The trajectory must be stationary over the stretch: a drift of φ is not noise. [`block_length`] chooses L.
 //!
 //! ```
