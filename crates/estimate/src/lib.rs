@@ -24,4 +24,5 @@ mod search;
 mod student;
 pub mod time;
 mod time_curve;
+pub mod tradeoff;
 pub mod trajectory;
