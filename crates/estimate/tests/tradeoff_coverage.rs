@@ -155,10 +155,20 @@ fn explore() {
     }
     for b in [0.03, 0.05, 0.1] {
         tally(&format!("wide batch effect {b}"), &World { batch_sd: b, ..wide.clone() }, &o, 2000);
-        tally(&format!("wide batch effect {b} seeds only"), &World { batch_sd: b, ..wide.clone() }, &Options { spread: Spread::Seeds, ..o }, 1000);
+        tally(
+            &format!("wide batch effect {b} seeds only"),
+            &World { batch_sd: b, ..wide.clone() },
+            &Options { spread: Spread::Seeds, ..o },
+            1000,
+        );
     }
     tally("wide, 5 % wild", &World { wild: 0.05, ..wide.clone() }, &o, 2000);
-    tally("wide, 5 % wild, square", &World { wild: 0.05, ..wide.clone() }, &Options { loss: Loss::Square, ..o }, 2000);
+    tally(
+        "wide, 5 % wild, square",
+        &World { wild: 0.05, ..wide.clone() },
+        &Options { loss: Loss::Square, ..o },
+        2000,
+    );
     tally("wide, 5 % wild, batch effect", &World { wild: 0.05, batch_sd: 0.05, ..wide.clone() }, &o, 2000);
     tally("wide, censored", &World { budget: 5.0, seed_sd: 0.15, ..wide.clone() }, &o, 2000);
     tally("wide, censored half", &World { budget: 5.0, ..wide.clone() }, &o, 2000);

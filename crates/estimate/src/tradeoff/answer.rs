@@ -67,10 +67,7 @@ pub(super) fn answer(groups: &[Group], fitted: Option<&Fitted>, options: &Option
     let interval = region.as_ref().map_or((None, None), |r| (exp(r.u.0), exp(r.u.1)));
     let verdict = verdict(&Evidence {
         distinct: placed.len(),
-        tried: (
-            placed.first().map_or(0.0, |r| r.group.batch),
-            placed.last().map_or(0.0, |r| r.group.batch),
-        ),
+        tried: (placed.first().map_or(0.0, |r| r.group.batch), placed.last().map_or(0.0, |r| r.group.batch)),
         low: interval.0,
         high: interval.1,
         ln_se: fitted.map_or(f64::INFINITY, |f| f.se),

@@ -4,6 +4,7 @@
 //! beyond. It is log-concave, so that every term below is convex in m; and each run's pull is at most k.
 
 use std::f64::consts::{PI, SQRT_2};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
@@ -58,6 +59,12 @@ pub(super) struct Term {
     pub(super) bend: f64,
 }
 
+static BEYOND_KNEE: LazyLock<f64> = LazyLock::new(|| upper(HUBER));
+static HUBER_PSI2: LazyLock<f64> = LazyLock::new(|| Loss::Huber.psi2_below(f64::INFINITY));
+static HUBER_MASS: LazyLock<f64> = LazyLock::new(|| {
+    (2.0 * PI).sqrt() * (1.0 - 2.0 * *BEYOND_KNEE) + 2.0 / HUBER * (-HUBER * HUBER / 2.0).exp()
+});
+
 /// Below this width (in scales) an interval is taken for its middle; the error is width²/24.
 const NARROW: f64 = 1e-3;
 
@@ -82,13 +89,28 @@ impl Loss {
 
     /// E ψ² of a standard normal: what the mean of ψ² is set to, so that the scale is the standard deviation.
     pub(super) fn mean_psi2(self) -> f64 {
-        self.psi2_below(f64::INFINITY)
+        match self {
+            Self::Huber => *HUBER_PSI2,
+            Self::Square => 1.0,
+        }
+    }
+
+    /// E ψ² of a normal with variance `share` ≤ 1: what residuals have that a fit has drawn to itself.
+    pub(super) fn shrunk_psi2(self, share: f64) -> f64 {
+        match self {
+            Self::Huber if share > 0.0 => {
+                let k = HUBER / share.sqrt();
+                let density = (-k * k / 2.0).exp() / (2.0 * PI).sqrt();
+                share * (1.0 - 2.0 * upper(k) - 2.0 * k * density + 2.0 * k * k * upper(k))
+            }
+            _ => share,
+        }
     }
 
     /// E ψ′ of a standard normal: the share of errors inside ±k.
     pub(super) fn mean_bend(self) -> f64 {
         match self {
-            Self::Huber => 1.0 - 2.0 * upper(HUBER),
+            Self::Huber => 1.0 - 2.0 * *BEYOND_KNEE,
             Self::Square => 1.0,
         }
     }
@@ -96,9 +118,7 @@ impl Loss {
     /// ∫ exp(−ρ/2).
     fn mass(self) -> f64 {
         match self {
-            Self::Huber => {
-                (2.0 * PI).sqrt() * (1.0 - 2.0 * upper(HUBER)) + 2.0 / HUBER * (-HUBER * HUBER / 2.0).exp()
-            }
+            Self::Huber => *HUBER_MASS,
             Self::Square => (2.0 * PI).sqrt(),
         }
     }
@@ -118,7 +138,7 @@ impl Loss {
             }
             Self::Huber => {
                 let edge = (-HUBER * HUBER / 2.0).exp() / HUBER;
-                let beyond = (edge + (2.0 * PI).sqrt() * (upper(z) - upper(HUBER))) / mass;
+                let beyond = (edge + (2.0 * PI).sqrt() * (upper(z) - *BEYOND_KNEE)) / mass;
                 (beyond, -2.0 * beyond.ln(), density / beyond)
             }
             // Mills' ratio, where the tail itself leaves the range of f64.
@@ -241,6 +261,11 @@ mod tests {
     fn constants_of_the_normal() {
         assert!((Loss::Huber.mean_psi2() - 0.710_2).abs() < 1e-4, "{}", Loss::Huber.mean_psi2());
         assert!((Loss::Huber.mean_bend() - 0.821_4).abs() < 1e-4, "{}", Loss::Huber.mean_bend());
+        assert!((Loss::Huber.shrunk_psi2(1.0) - Loss::Huber.mean_psi2()).abs() < 1e-12);
+        assert!(
+            Loss::Huber.shrunk_psi2(0.5) > 0.5 * Loss::Huber.mean_psi2()
+                && Loss::Square.shrunk_psi2(0.5) == 0.5
+        );
         assert!((Loss::Square.mean_psi2() - 1.0).abs() < 1e-9 && Loss::Square.mean_bend() == 1.0);
     }
 

@@ -51,16 +51,20 @@
 use serde::{Deserialize, Serialize};
 
 mod answer;
+pub mod branched;
 mod curve;
 mod data;
+mod efficiency;
 mod fitted;
 mod loss;
 mod precision;
+pub mod published;
 mod region;
 mod scale;
 mod third;
 mod verdict;
 
+pub use efficiency::{adaptive_batch, adaptive_gain, adaptive_gain_of_points, efficiency, steps_factor};
 pub use fitted::{BatchRow, Hyperbola, LocalSlope, RunCount, TradeoffFit};
 pub use loss::Loss;
 pub use precision::ln_standard_error;
@@ -158,7 +162,9 @@ pub enum TradeoffError {
         found: f64,
     },
     /// One seed twice at one batch size.
-    #[error("run {index} repeats run {first}: batch {batch}, seed {seed}; a seed may stand once at a batch size")]
+    #[error(
+        "run {index} repeats run {first}: batch {batch}, seed {seed}; a seed may stand once at a batch size"
+    )]
     Duplicate {
         /// Position of the first.
         first: usize,
@@ -191,7 +197,6 @@ pub fn fit_tradeoff(runs: &[Run], options: &Options) -> Result<TradeoffFit, Trad
     }
     let groups = data::group(runs)?;
     let placed = groups.iter().filter(|g| g.located() > 0).count();
-    let fitted =
-        (placed >= 3).then(|| scale::fit(&groups, options.loss, options.confidence, options.spread));
+    let fitted = (placed >= 3).then(|| scale::fit(&groups, options.loss, options.confidence, options.spread));
     Ok(answer::answer(&groups, fitted.as_ref(), options))
 }

@@ -17,10 +17,10 @@ pub(super) struct Region {
     pub(super) e: Ends,
 }
 
-const SLICES: usize = 16;
+const SLICES: usize = 10;
 
 pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
-    let cost = Cost { groups, loss, scatter: fitted.scatter };
+    let cost = Cost::new(groups, loss, fitted.scatter);
     let inside = |u: f64| cost.best_s(u, fitted.s + (fitted.u - u)).1 <= fitted.limit;
     let mut us = grid(groups);
     us.push(fitted.u);
@@ -34,14 +34,15 @@ pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
     let (from, to) = (low.unwrap_or(us[0]), high.unwrap_or(us[us.len() - 1]));
     let reach = |side: f64, slope: f64| {
         let edge = |u: f64| {
-            let (best, q) = cost.best_s(u, fitted.s + (fitted.u - u));
-            let s = if q < fitted.limit { cost.edge(u, best, fitted.limit, side) } else { best };
+            let along = cost.along(u);
+            let (best, q) = along.least(fitted.s + (fitted.u - u));
+            let s = if q < fitted.limit { along.edge(best, fitted.limit, side) } else { best };
             -side * (s + slope * u)
         };
         let at: Vec<f64> = (0..=SLICES).map(|i| from + (to - from) * i as f64 / SLICES as f64).collect();
         let values: Vec<f64> = at.iter().map(|&u| edge(u)).collect();
         let best = (0..at.len()).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap_or(0);
-        let u = golden(at[best.saturating_sub(1)], at[(best + 1).min(SLICES)], 16, edge);
+        let u = golden(at[best.saturating_sub(1)], at[(best + 1).min(SLICES)], 10, edge);
         -side * edge(u).min(values[best])
     };
     Region {
@@ -54,7 +55,7 @@ pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
 
 /// Between a point inside and one outside.
 fn crossing(mut inner: f64, mut outer: f64, inside: &impl Fn(f64) -> bool) -> f64 {
-    for _ in 0..40 {
+    for _ in 0..24 {
         let middle = (inner + outer) / 2.0;
         if inside(middle) {
             inner = middle;

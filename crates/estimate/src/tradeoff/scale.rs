@@ -5,7 +5,6 @@ use super::curve::{Cost, Scatter, rise, root, share};
 use super::data::Group;
 use super::loss::{Loss, Term};
 use crate::fieller::student_t_quantile;
-use crate::search::golden;
 
 /// No scatter of ln S is taken for smaller than this: the steps are whole numbers.
 const SMALLEST: f64 = 1e-6;
@@ -13,7 +12,7 @@ const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 20.0;
 /// The search for u = ln B_c goes this far beyond the batch sizes: there the curve is its asymptote to 2e-8.
 pub(super) const BEYOND: f64 = 18.0;
-const BISECTIONS: usize = 40;
+const BISECTIONS: usize = 30;
 const ROUNDS: usize = 12;
 
 /// The fitted curve, the scatter, and the cost that bounds the confidence region.
@@ -43,22 +42,19 @@ pub(super) fn grid(groups: &[Group]) -> Vec<f64> {
     below.chain(inner).chain(above).collect()
 }
 
-/// Least cost over u and s: the grid, then golden section about its best point.
-pub(super) fn minimum(cost: &Cost<'_>, grid: &[f64], start: f64) -> (f64, f64, f64) {
-    let mut s = start;
-    let profile: Vec<(f64, f64)> = grid
-        .iter()
-        .map(|&u| {
-            let found = cost.best_s(u, s);
-            s = found.0;
-            found
-        })
-        .collect();
-    let best = (0..grid.len()).min_by(|&i, &j| profile[i].1.total_cmp(&profile[j].1)).unwrap_or(0);
-    let (low, high) = (grid[best.saturating_sub(1)], grid[(best + 1).min(grid.len() - 1)]);
-    let u = golden(low, high, 36, |u| cost.best_s(u, profile[best].0).1);
-    let (s, q) = cost.best_s(u, profile[best].0);
-    if q <= profile[best].1 { (u, s, q) } else { (grid[best], profile[best].0, profile[best].1) }
+/// Least cost over u and s: the best of the grid, and down from there.
+fn minimum(cost: &Cost<'_>, grid: &[f64], start: f64) -> (f64, f64, f64) {
+    let (mut s, mut best) = (start, (0.0, start, f64::INFINITY));
+    for &u in grid {
+        let (at, q) = cost.best_s(u, s);
+        s = at;
+        if q < best.2 {
+            best = (u, at, q);
+        }
+    }
+    let (first, last) = (grid[0], grid[grid.len() - 1]);
+    let found = cost.descend(best.0, best.1);
+    if found.2 <= best.2 && found.0 > first && found.0 < last { found } else { best }
 }
 
 /// Fits the curve; at least 3 groups have a located run.
@@ -71,28 +67,24 @@ pub(super) fn fit(groups: &[Group], loss: Loss, confidence: f64, spread: Spread)
         Some(sd) => Scatter { seeds: sd, batches: 0.0 },
         None => Scatter { seeds: 0.0, batches: 0.3 },
     };
-    let (mut u, mut s, mut q) = (0.0, groups.first().map_or(0.0, start_of), 0.0);
-    for _ in 0..ROUNDS {
-        (u, s, q) = minimum(&Cost { groups, loss, scatter }, &grid, s);
-        let next = match (seeds, spread) {
-            (Some(_), Spread::Seeds) => scatter,
-            (sd, _) => rescale(groups, loss, (u, s), sd, (located, placed)),
-        };
-        let change = (next.run() / scatter.run()).ln().abs() + (next.batches - scatter.batches).abs();
-        scatter = next;
-        if change < 1e-5 {
-            break;
-        }
-    }
+    let start = groups.first().map_or(0.0, start_of);
+    let (mut u, mut s, mut q) = minimum(&Cost::new(groups, loss, scatter), &grid, start);
     if spread == Spread::Larger || seeds.is_none() {
-        (u, s, q) = minimum(&Cost { groups, loss, scatter }, &grid, s);
+        for _ in 0..ROUNDS {
+            let next = rescale(groups, loss, (u, s), seeds, (located, placed));
+            let change = (next.run() / scatter.run()).ln().abs() + (next.batches - scatter.batches).abs();
+            scatter = next;
+            if change < 1e-4 {
+                break;
+            }
+            (u, s, _) = Cost::new(groups, loss, scatter).descend(u, s);
+        }
+        (u, s, q) = minimum(&Cost::new(groups, loss, scatter), &grid, s);
     }
     let df = degrees_of_freedom(groups, scatter, seeds, spread, (located, placed));
     let t = student_t_quantile(0.5 + confidence / 2.0, df);
-    // Huber 1981, §7.6: the small-sample correction of the variance of an M-estimate with two parameters.
-    let bend = loss.mean_bend();
-    let correction = 1.0 + 2.0 / (df + 2.0) * (1.0 - bend) / bend;
-    let unit = loss.mean_psi2() / bend * correction * correction;
+    // The cost of an M-estimate grows by E ψ²/E ψ′ times what that of a likelihood does (Huber 1981, §7.6).
+    let unit = loss.mean_psi2() / loss.mean_bend();
     let se = {
         let weighted = groups.iter().filter(|g| g.located() > 0).map(|g| {
             let n = g.located();
@@ -120,14 +112,24 @@ fn sum(group: &Group, loss: Loss, m: f64, sigma: f64) -> Term {
     })
 }
 
-/// σ between the seeds of one batch size: Huber's proposal 2, Σ E[ψ²] = E ψ²·(n − J), each batch at its own location.
+/// What the sum of E[ψ²] should be at the right scale: residuals of `located` runs about `fitted` numbers, and bounds.
+fn wanted(loss: Loss, located: usize, fitted: usize, bounds: usize) -> f64 {
+    let n = located as f64;
+    n * loss.shrunk_psi2(1.0 - fitted as f64 / n) + bounds as f64 * loss.mean_psi2()
+}
+
+/// σ between the seeds of one batch size: Huber's proposal 2 (1964), Σ E[ψ²] at its expected value, each batch at its own location.
 fn between_seeds(groups: &[Group], loss: Loss) -> Option<f64> {
     let repeated: Vec<&Group> = groups.iter().filter(|g| g.located() >= 2).collect();
     let df: usize = repeated.iter().map(|g| g.seen.len() - 1).sum();
     if df == 0 {
         return None;
     }
-    let target = loss.mean_psi2() * df as f64;
+    let target = {
+        let exact: usize = repeated.iter().map(|g| g.located()).sum();
+        let total: usize = repeated.iter().map(|g| g.seen.len()).sum();
+        wanted(loss, exact, repeated.len(), total - exact)
+    };
     Some(bisect(|sigma| {
         let found: f64 = repeated
             .iter()
@@ -150,7 +152,9 @@ fn rescale(
     seeds: Option<f64>,
     (located, placed): (usize, usize),
 ) -> Scatter {
-    let target = loss.mean_psi2() / loss.mean_bend() * (placed as f64 - 2.0);
+    let expected =
+        if seeds.is_some() { loss.mean_psi2() * (placed as f64 - 2.0) } else { wanted(loss, placed, 2, 0) };
+    let target = expected / loss.mean_bend();
     let lack = |scatter: Scatter| {
         let omega = scatter.run();
         groups
@@ -173,9 +177,8 @@ fn rescale(
     };
     let sigma = seeds.unwrap_or(0.0);
     if seeds.is_some() && lack(Scatter { seeds: sigma, batches: 0.0 }) <= target {
-        let wanted = loss.mean_psi2() * (located as f64 - 2.0);
-        let censored: usize = groups.iter().map(|g| g.seen.len()).sum::<usize>() - located;
-        let wanted = wanted + loss.mean_psi2() * censored as f64;
+        let total: usize = groups.iter().map(|g| g.seen.len()).sum();
+        let wanted = wanted(loss, located, 2, total - located);
         let pooled = bisect(|omega| {
             let all = groups.iter().flat_map(|g| {
                 let m = s + rise(u, g.x);

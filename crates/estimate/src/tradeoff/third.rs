@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MODEL_ERROR;
-use super::curve::rise;
+use super::curve::{rise, share};
 use crate::fieller::student_t_quantile;
 use crate::outcome::Outcome;
 use crate::search::golden;
@@ -74,7 +74,7 @@ pub(super) fn three_parameter(points: &[Point], runs: usize, confidence: f64) ->
             return None;
         }
         let (mut inner, mut outer) = (alpha, outermost);
-        for _ in 0..24 {
+        for _ in 0..14 {
             let middle = (inner * outer).sqrt();
             if about(points, tau, middle).squares <= limit {
                 inner = middle;
@@ -91,7 +91,12 @@ pub(super) fn three_parameter(points: &[Point], runs: usize, confidence: f64) ->
         (None, None) => Outcome::not_identified("every exponent from 0.2 to 5 agrees with the runs"),
     };
     let all = [delta_bic, delta_bic_granted, misfit];
-    all.iter().all(|v| v.is_finite()).then_some(ThreeParameter { alpha, delta_bic, delta_bic_granted, misfit })
+    all.iter().all(|v| v.is_finite()).then_some(ThreeParameter {
+        alpha,
+        delta_bic,
+        delta_bic_granted,
+        misfit,
+    })
 }
 
 /// The curve of one exponent: weighted sum of squares, and the residuals.
@@ -100,15 +105,74 @@ struct About {
     residuals: Vec<f64>,
 }
 
-/// Golden sections: enough for u to 1e-4 and α to 1e-4.
-const STEPS: usize = 26;
-
 fn about(points: &[Point], tau: f64, alpha: f64) -> About {
-    let first = points.first().map_or(0.0, |p| p.x);
-    let last = points.last().map_or(0.0, |p| p.x);
-    let u = golden(first - 6.0 / alpha, last + 6.0 / alpha, STEPS, |u| centred(points, tau, alpha, u).1);
-    let (s, squares) = centred(points, tau, alpha, u);
-    About { squares, residuals: points.iter().map(|p| p.y - rise(alpha * u, alpha * p.x) - s).collect() }
+    descend(points, tau, alpha.ln(), false).0
+}
+
+/// Levenberg and Marquardt's steps in u, and in ln α where it is `free`; also the α.
+fn descend(points: &[Point], tau: f64, ln_alpha: f64, free: bool) -> (About, f64) {
+    let middle = points.get(points.len() / 2).map_or(0.0, |p| p.x);
+    let (mut at, mut damping) = ((middle, ln_alpha), 1e-2);
+    let mut here = centred(points, tau, at.1.exp(), at.0).1;
+    for _ in 0..100 {
+        let before = here;
+        let step = gauss_newton(points, tau, at, free, damping);
+        let bounds = (ALPHA.0.ln(), ALPHA.1.ln());
+        let next =
+            (at.0 + step.0.clamp(-2.0, 2.0), (at.1 + step.1.clamp(-0.5, 0.5)).clamp(bounds.0, bounds.1));
+        let there = centred(points, tau, next.1.exp(), next.0).1;
+        if there <= here {
+            (at, here, damping) = (next, there, damping * 0.2);
+            if before - here <= 1e-10 * here {
+                break;
+            }
+        } else {
+            damping *= 8.0;
+            if damping > 1e9 {
+                break;
+            }
+        }
+    }
+    let alpha = at.1.exp();
+    let (s, squares) = centred(points, tau, alpha, at.0);
+    let residuals = points.iter().map(|p| p.y - rise(alpha * at.0, alpha * p.x) - s).collect();
+    (About { squares, residuals }, alpha)
+}
+
+/// One damped step in (u, ln α); derivatives about their weighted means, for s is at its best throughout.
+fn gauss_newton(
+    points: &[Point],
+    tau: f64,
+    (u, ln_alpha): (f64, f64),
+    free: bool,
+    damping: f64,
+) -> (f64, f64) {
+    let alpha = ln_alpha.exp();
+    let row = |p: &Point| {
+        let w = alpha * share(alpha * u, alpha * p.x);
+        let by_alpha = if free { w * (u - p.x) } else { 0.0 };
+        [1.0 / (p.variance + tau * tau), w, by_alpha, p.y - rise(alpha * u, alpha * p.x)]
+    };
+    let mut mean = [0.0; 4];
+    for p in points {
+        let r = row(p);
+        mean = [mean[0] + r[0], mean[1] + r[0] * r[1], mean[2] + r[0] * r[2], mean[3] + r[0] * r[3]];
+    }
+    let (mut h, mut g) = ([0.0; 3], [0.0; 2]);
+    for p in points {
+        let r = row(p);
+        let [w, a, y] = [r[1] - mean[1] / mean[0], r[2] - mean[2] / mean[0], r[3] - mean[3] / mean[0]];
+        h = [h[0] + r[0] * w * w, h[1] + r[0] * w * a, h[2] + r[0] * a * a];
+        g = [g[0] + r[0] * w * y, g[1] + r[0] * a * y];
+    }
+    let tiny = f64::MIN_POSITIVE;
+    let (p, q) = (h[0] * (1.0 + damping) + tiny, h[2] * (1.0 + damping) + tiny);
+    if !free {
+        return (g[0] / p, 0.0);
+    }
+    let determinant = p * q - h[1] * h[1];
+    let step = ((q * g[0] - h[1] * g[1]) / determinant, (p * g[1] - h[1] * g[0]) / determinant);
+    if step.0.is_finite() && step.1.is_finite() { step } else { (0.0, 0.0) }
 }
 
 /// The best s, and the weighted sum of squares about it.
@@ -126,7 +190,7 @@ fn centred(points: &[Point], tau: f64, alpha: f64, u: f64) -> (f64, f64) {
 }
 
 fn best_alpha(points: &[Point], tau: f64) -> f64 {
-    golden(ALPHA.0.ln(), ALPHA.1.ln(), STEPS, |ln| about(points, tau, ln.exp()).squares).exp()
+    descend(points, tau, 0.0, true).1
 }
 
 /// −2 ln likelihood, least over τ ≥ `least`.
