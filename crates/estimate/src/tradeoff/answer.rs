@@ -24,7 +24,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn of(group: &'a Group, loss: Loss, fitted: Option<&Fitted>) -> Self {
-        let located = group.located();
+        let located = group.located;
         let sigma = fitted.map_or(0.1, |f| f.seeds.unwrap_or_else(|| f.scatter.run()));
         Self {
             group,
@@ -43,7 +43,7 @@ impl<'a> Row<'a> {
         BatchRow {
             batch: self.group.batch,
             steps: self.y.map(f64::exp).and_then(finite),
-            n: self.group.seen.len(),
+            n: self.group.n,
             censored: self.group.censored,
             unused: self.group.unused,
             fitted: self.fitted.map(f64::exp).and_then(finite),
@@ -99,7 +99,7 @@ pub(super) fn answer(groups: &[Group], fitted: Option<&Fitted>, options: &Option
         batches: rows.iter().map(Row::shown).collect(),
         three_parameter: three,
         runs: RunCount {
-            reached: groups.iter().map(|g| g.seen.len() - g.censored).sum(),
+            reached: groups.iter().map(|g| g.n - g.censored).sum(),
             censored: groups.iter().map(|g| g.censored).sum(),
             unused: groups.iter().map(|g| g.unused).sum(),
         },

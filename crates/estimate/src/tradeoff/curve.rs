@@ -46,7 +46,7 @@ const NEWTON: usize = 60;
 
 impl<'a> Cost<'a> {
     pub(super) fn new(groups: &'a [Group], loss: Loss, scatter: Scatter) -> Self {
-        let weights = groups.iter().map(|g| scatter.weight(g.seen.len())).collect();
+        let weights = groups.iter().map(|g| scatter.weight(g.n)).collect();
         Self { groups, loss, omega: scatter.run(), weights }
     }
 
@@ -67,8 +67,8 @@ impl<'a> Cost<'a> {
             let (mut g, mut h) = ([0.0; 2], [0.0; 3]);
             for (group, weight) in self.groups.iter().zip(&self.weights) {
                 let (m, w) = (s + rise(u, group.x), share(u, group.x));
-                for &seen in &group.seen {
-                    let term = self.loss.term(seen, m, self.omega);
+                for &(seen, count) in &group.seen {
+                    let (term, weight) = (self.loss.term(seen, m, self.omega), weight * count);
                     let (score, bend) = (weight * term.score, weight * term.bend.max(1e-3));
                     g = [g[0] + score * w, g[1] + score];
                     h = [h[0] + bend * w * w, h[1] + bend * w, h[2] + bend];
@@ -108,8 +108,8 @@ impl Along<'_> {
         let mut sum = Term { cost: 0.0, score: 0.0, bend: 0.0 };
         let groups = self.cost.groups.iter().zip(&self.cost.weights);
         for ((group, weight), rise) in groups.zip(&self.rises) {
-            for &seen in &group.seen {
-                let term = self.cost.loss.term(seen, s + rise, self.cost.omega);
+            for &(seen, count) in &group.seen {
+                let (term, weight) = (self.cost.loss.term(seen, s + rise, self.cost.omega), weight * count);
                 sum.cost += weight * term.cost;
                 sum.score += weight * term.score;
                 sum.bend += weight * term.bend;
@@ -161,7 +161,7 @@ pub(super) fn root(start: f64, omega: f64, at: impl Fn(f64) -> Term) -> (f64, f6
         }
         let step = omega * score / bend;
         // The cost is then within step² of its least, in units of the scale.
-        if score == 0.0 || step.abs() <= 1e-6 * omega || high - low <= 1e-12 * (1.0 + s.abs()) {
+        if score == 0.0 || step.abs() <= 1e-4 * omega || high - low <= 1e-12 * (1.0 + s.abs()) {
             return (s, cost);
         }
         let next = s + step;

@@ -9,18 +9,16 @@ pub(super) struct Group {
     pub(super) batch: f64,
     /// ln batch.
     pub(super) x: f64,
-    pub(super) seen: Vec<Seen>,
+    /// What is known of the runs, and how many say the same.
+    pub(super) seen: Vec<(Seen, f64)>,
+    /// Runs behind `seen`.
+    pub(super) n: usize,
+    /// Those of them that place ln S.
+    pub(super) located: usize,
     /// Runs that never reached the target and count as a bound.
     pub(super) censored: usize,
     /// Runs that say nothing: they never reached the target, and for how long they ran is unknown.
     pub(super) unused: usize,
-}
-
-impl Group {
-    /// Runs that place ln S.
-    pub(super) fn located(&self) -> usize {
-        self.seen.iter().filter(|s| s.located()).count()
-    }
 }
 
 /// Checks the runs and groups them, ascending in the batch size.
@@ -79,31 +77,49 @@ fn check(index: usize, run: &Run) -> Result<(), TradeoffError> {
 }
 
 fn one_group<'a>(batch: f64, ends: impl Iterator<Item = &'a End>) -> Group {
-    let mut group = Group { batch, x: batch.ln(), seen: Vec::new(), censored: 0, unused: 0 };
+    let (mut seen, mut unknown) = (Vec::new(), 0);
     for end in ends {
         match *end {
-            End::Reached { steps, period } => group.seen.push(reached(steps, period.unwrap_or(0.0))),
-            End::Censored { after: Some(after) } => {
-                group.seen.push(Seen::Above(after.ln()));
-                group.censored += 1;
-            }
-            End::Censored { after: None } => group.unused += 1,
+            End::Reached { steps, period } => seen.push(reached(steps, period.unwrap_or(0.0))),
+            End::Censored { after: Some(after) } => seen.push(Seen::Above(after.ln())),
+            End::Censored { after: None } => unknown += 1,
         }
     }
     // The runs of one batch size share a budget: one that never got there ran at least as long as one that did.
-    let longest = group
-        .seen
+    let longest = seen
         .iter()
         .filter_map(|s| match *s {
             Seen::At(y) | Seen::Between(y, _) => Some(y),
             Seen::Above(_) | Seen::Below(_) => None,
         })
-        .fold(f64::NEG_INFINITY, f64::max);
-    if longest.is_finite() {
-        group.seen.extend(std::iter::repeat_n(Seen::Above(longest), group.unused));
-        group.censored += std::mem::take(&mut group.unused);
+        .reduce(f64::max);
+    if let Some(longest) = longest {
+        seen.extend(std::iter::repeat_n(Seen::Above(longest), std::mem::take(&mut unknown)));
     }
-    group
+    Group {
+        batch,
+        x: batch.ln(),
+        n: seen.len(),
+        located: seen.iter().filter(|s| s.located()).count(),
+        censored: seen.iter().filter(|s| matches!(s, Seen::Above(_))).count(),
+        unused: unknown,
+        seen: counted(seen),
+    }
+}
+
+/// Equal entries joined: steps are whole numbers, and evaluations fall on a grid.
+fn counted(mut seen: Vec<Seen>) -> Vec<(Seen, f64)> {
+    let key = |s: &Seen| match *s {
+        Seen::At(y) => (0, y, y),
+        Seen::Between(low, high) => (1, low, high),
+        Seen::Above(y) => (2, y, y),
+        Seen::Below(y) => (3, y, y),
+    };
+    seen.sort_by(|a, b| {
+        let (a, b) = (key(a), key(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2))
+    });
+    seen.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as f64)).collect()
 }
 
 fn reached(steps: f64, period: f64) -> Seen {

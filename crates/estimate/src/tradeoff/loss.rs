@@ -123,29 +123,34 @@ impl Loss {
         }
     }
 
-    /// (probability beyond z, −2 ln of it, f(z) divided by it).
-    fn tail(self, z: f64) -> (f64, f64, f64) {
-        let mass = self.mass();
-        let density = (-self.rho(z) / 2.0).exp() / mass;
+    /// Probability beyond z.
+    fn beyond(self, z: f64) -> f64 {
         match self {
-            Self::Huber if z >= HUBER => {
-                let ln = -HUBER * z + HUBER * HUBER / 2.0 - (HUBER * mass).ln();
-                (ln.exp(), -2.0 * ln, HUBER)
-            }
-            Self::Huber if z <= -HUBER => {
-                let beyond = 1.0 - (HUBER * z + HUBER * HUBER / 2.0).exp() / (HUBER * mass);
-                (beyond, -2.0 * beyond.ln(), density / beyond)
-            }
+            Self::Huber if z >= HUBER => (HUBER * HUBER / 2.0 - HUBER * z).exp() / (HUBER * self.mass()),
+            Self::Huber if z <= -HUBER => 1.0 - self.beyond(-z),
             Self::Huber => {
                 let edge = (-HUBER * HUBER / 2.0).exp() / HUBER;
-                let beyond = (edge + (2.0 * PI).sqrt() * (upper(z) - *BEYOND_KNEE)) / mass;
-                (beyond, -2.0 * beyond.ln(), density / beyond)
+                (edge + (2.0 * PI).sqrt() * (upper(z) - *BEYOND_KNEE)) / self.mass()
+            }
+            Self::Square => upper(z),
+        }
+    }
+
+    fn density(self, z: f64) -> f64 {
+        (-self.rho(z) / 2.0).exp() / self.mass()
+    }
+
+    /// −2 ln of the probability beyond z, and the hazard: the density over that probability.
+    fn tail(self, z: f64) -> (f64, f64) {
+        match self {
+            Self::Huber if z >= HUBER => {
+                (2.0 * HUBER * z - HUBER * HUBER + 2.0 * (HUBER * self.mass()).ln(), HUBER)
             }
             // Mills' ratio, where the tail itself leaves the range of f64.
-            Self::Square if z > 30.0 => (0.0, z * z + 2.0 * (z * (2.0 * PI).sqrt()).ln(), z + 1.0 / z),
-            Self::Square => {
-                let beyond = upper(z);
-                (beyond, -2.0 * beyond.ln(), density / beyond)
+            Self::Square if z > 30.0 => (z * z + 2.0 * (z * (2.0 * PI).sqrt()).ln(), z + 1.0 / z),
+            _ => {
+                let beyond = self.beyond(z);
+                (-2.0 * beyond.ln(), self.density(z) / beyond)
             }
         }
     }
@@ -169,7 +174,7 @@ impl Loss {
     }
 
     fn bound(self, z: f64) -> Term {
-        let (_, cost, hazard) = self.tail(z);
+        let (cost, hazard) = self.tail(z);
         Term { cost, score: hazard, bend: (hazard * (hazard - self.psi(z))).max(0.0) }
     }
 
@@ -181,13 +186,11 @@ impl Loss {
             let mirrored = self.within(-b, -a);
             return Term { score: -mirrored.score, ..mirrored };
         }
-        let (beyond_a, beyond_b) = (self.tail(a).0, self.tail(b).0);
-        let share = beyond_a - beyond_b;
+        let share = self.beyond(a) - self.beyond(b);
         if share.is_nan() || share <= 1e-280 {
             return self.exact(a);
         }
-        let density = |z: f64| (-self.rho(z) / 2.0).exp() / self.mass();
-        let (at_a, at_b) = (density(a), density(b));
+        let (at_a, at_b) = (self.density(a), self.density(b));
         let score = (at_a - at_b) / share;
         let bend = (self.psi(b) * at_b - self.psi(a) * at_a) / share + score * score;
         Term { cost: -2.0 * share.ln(), score, bend: bend.clamp(0.0, 1.0) }

@@ -196,7 +196,7 @@ pub fn fit_tradeoff(runs: &[Run], options: &Options) -> Result<TradeoffFit, Trad
         return Err(TradeoffError::BadConfidence { found: options.confidence });
     }
     let groups = data::group(runs)?;
-    let placed = groups.iter().filter(|g| g.located() > 0).count();
+    let placed = groups.iter().filter(|g| g.located > 0).count();
     let fitted = (placed >= 3).then(|| scale::fit(&groups, options.loss, options.confidence, options.spread));
     Ok(answer::answer(&groups, fitted.as_ref(), options))
 }

@@ -32,24 +32,28 @@ pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
     let low = (lowest > 0).then(|| crossing(us[lowest], us[lowest - 1], &inside));
     let high = (highest + 1 < us.len()).then(|| crossing(us[highest], us[highest + 1], &inside));
     let (from, to) = (low.unwrap_or(us[0]), high.unwrap_or(us[us.len() - 1]));
-    let reach = |side: f64, slope: f64| {
-        let edge = |u: f64| {
-            let along = cost.along(u);
-            let (best, q) = along.least(fitted.s + (fitted.u - u));
-            let s = if q < fitted.limit { along.edge(best, fitted.limit, side) } else { best };
-            -side * (s + slope * u)
-        };
-        let at: Vec<f64> = (0..=SLICES).map(|i| from + (to - from) * i as f64 / SLICES as f64).collect();
-        let values: Vec<f64> = at.iter().map(|&u| edge(u)).collect();
-        let best = (0..at.len()).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap_or(0);
-        let u = golden(at[best.saturating_sub(1)], at[(best + 1).min(SLICES)], 10, edge);
-        -side * edge(u).min(values[best])
+    // s on both edges of the region at u; the best s where the region does not reach.
+    let edges = |u: f64| {
+        let along = cost.along(u);
+        let (best, q) = along.least(fitted.s + (fitted.u - u));
+        [-1.0, 1.0].map(|side| if q < fitted.limit { along.edge(best, fitted.limit, side) } else { best })
+    };
+    let slices: Vec<(f64, [f64; 2])> =
+        (0..=SLICES).map(|i| from + (to - from) * i as f64 / SLICES as f64).map(|u| (u, edges(u))).collect();
+    let reach = |side: usize, slope: f64| {
+        let sign = if side == 0 { 1.0 } else { -1.0 };
+        let value = |u: f64, s: [f64; 2]| sign * (s[side] + slope * u);
+        let values: Vec<f64> = slices.iter().map(|&(u, s)| value(u, s)).collect();
+        let best = (0..values.len()).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap_or(0);
+        let (near, far) = (slices[best.saturating_sub(1)].0, slices[(best + 1).min(SLICES)].0);
+        let u = golden(near, far, 8, |u| value(u, edges(u)));
+        sign * value(u, edges(u)).min(values[best])
     };
     Region {
         u: (low, high),
         // Towards B_c = ∞ the curve is E_min/B and S_min goes to 0; towards 0 it is S_min and E_min does.
-        s: (high.map(|_| reach(-1.0, 0.0)), Some(reach(1.0, 0.0))),
-        e: (low.map(|_| reach(-1.0, 1.0)), Some(reach(1.0, 1.0))),
+        s: (high.map(|_| reach(0, 0.0)), Some(reach(1, 0.0))),
+        e: (low.map(|_| reach(0, 1.0)), Some(reach(1, 1.0))),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Fitted {
 pub(super) fn grid(groups: &[Group]) -> Vec<f64> {
     let first = groups.first().map_or(0.0, |g| g.x);
     let last = groups.last().map_or(0.0, |g| g.x);
-    let dense = ((last - first + 8.0) / 0.25).ceil().clamp(1.0, 200.0);
+    let dense = ((last - first + 8.0) / 0.4).ceil().clamp(1.0, 200.0);
     let inner = (0..=dense as usize).map(|i| first - 4.0 + (last - first + 8.0) * i as f64 / dense);
     let sides = [BEYOND, 14.0, 11.0, 9.0, 7.0, 5.5];
     let below = sides.iter().map(|d| first - d);
@@ -60,8 +60,8 @@ fn minimum(cost: &Cost<'_>, grid: &[f64], start: f64) -> (f64, f64, f64) {
 /// Fits the curve; at least 3 groups have a located run.
 pub(super) fn fit(groups: &[Group], loss: Loss, confidence: f64, spread: Spread) -> Fitted {
     let seeds = between_seeds(groups, loss);
-    let located: usize = groups.iter().map(Group::located).sum();
-    let placed = groups.iter().filter(|g| g.located() > 0).count();
+    let located: usize = groups.iter().map(|g| g.located).sum();
+    let placed = groups.iter().filter(|g| g.located > 0).count();
     let grid = grid(groups);
     let mut scatter = match seeds {
         Some(sd) => Scatter { seeds: sd, batches: 0.0 },
@@ -86,8 +86,8 @@ pub(super) fn fit(groups: &[Group], loss: Loss, confidence: f64, spread: Spread)
     // The cost of an M-estimate grows by E ψ²/E ψ′ times what that of a likelihood does (Huber 1981, §7.6).
     let unit = loss.mean_psi2() / loss.mean_bend();
     let se = {
-        let weighted = groups.iter().filter(|g| g.located() > 0).map(|g| {
-            let n = g.located();
+        let weighted = groups.iter().filter(|g| g.located > 0).map(|g| {
+            let n = g.located;
             (share(u, g.x), n as f64 * scatter.weight(n) / scatter.run().powi(2))
         });
         super::precision::ln_error(weighted)
@@ -96,19 +96,23 @@ pub(super) fn fit(groups: &[Group], loss: Loss, confidence: f64, spread: Spread)
 }
 
 fn start_of(group: &Group) -> f64 {
-    group.seen.first().map_or(0.0, |s| s.middle())
+    group.seen.first().map_or(0.0, |s| s.0.middle())
 }
 
 /// Location of one batch size at scale σ.
 pub(super) fn location(group: &Group, loss: Loss, sigma: f64) -> f64 {
-    let start = group.seen.iter().find(|s| s.located()).map_or(0.0, |s| s.middle());
+    let start = group.seen.iter().find(|s| s.0.located()).map_or(0.0, |s| s.0.middle());
     root(start, sigma, |m| sum(group, loss, m, sigma)).0
 }
 
 fn sum(group: &Group, loss: Loss, m: f64, sigma: f64) -> Term {
-    group.seen.iter().fold(Term { cost: 0.0, score: 0.0, bend: 0.0 }, |sum, &seen| {
+    group.seen.iter().fold(Term { cost: 0.0, score: 0.0, bend: 0.0 }, |sum, &(seen, n)| {
         let term = loss.term(seen, m, sigma);
-        Term { cost: sum.cost + term.cost, score: sum.score + term.score, bend: sum.bend + term.bend }
+        Term {
+            cost: sum.cost + n * term.cost,
+            score: sum.score + n * term.score,
+            bend: sum.bend + n * term.bend,
+        }
     })
 }
 
@@ -120,14 +124,14 @@ fn wanted(loss: Loss, located: usize, fitted: usize, bounds: usize) -> f64 {
 
 /// σ between the seeds of one batch size: Huber's proposal 2 (1964), Σ E[ψ²] at its expected value, each batch at its own location.
 fn between_seeds(groups: &[Group], loss: Loss) -> Option<f64> {
-    let repeated: Vec<&Group> = groups.iter().filter(|g| g.located() >= 2).collect();
-    let df: usize = repeated.iter().map(|g| g.seen.len() - 1).sum();
+    let repeated: Vec<&Group> = groups.iter().filter(|g| g.located >= 2).collect();
+    let df: usize = repeated.iter().map(|g| g.n - 1).sum();
     if df == 0 {
         return None;
     }
     let target = {
-        let exact: usize = repeated.iter().map(|g| g.located()).sum();
-        let total: usize = repeated.iter().map(|g| g.seen.len()).sum();
+        let exact: usize = repeated.iter().map(|g| g.located).sum();
+        let total: usize = repeated.iter().map(|g| g.n).sum();
         wanted(loss, exact, repeated.len(), total - exact)
     };
     Some(bisect(|sigma| {
@@ -135,7 +139,7 @@ fn between_seeds(groups: &[Group], loss: Loss) -> Option<f64> {
             .iter()
             .map(|g| {
                 let m = location(g, loss, sigma);
-                g.seen.iter().map(|&seen| loss.expected_psi2(seen, m, sigma)).sum::<f64>()
+                g.seen.iter().map(|&(seen, n)| n * loss.expected_psi2(seen, m, sigma)).sum::<f64>()
             })
             .sum();
         found > target
@@ -155,34 +159,30 @@ fn rescale(
     let expected =
         if seeds.is_some() { loss.mean_psi2() * (placed as f64 - 2.0) } else { wanted(loss, placed, 2, 0) };
     let target = expected / loss.mean_bend();
+    let placed_at: Vec<(&Group, f64)> =
+        groups.iter().filter(|g| g.located > 0).map(|g| (g, s + rise(u, g.x))).collect();
     let lack = |scatter: Scatter| {
         let omega = scatter.run();
-        groups
+        placed_at
             .iter()
-            .filter(|g| g.located() > 0)
-            .map(|g| {
-                let m = s + rise(u, g.x);
+            .map(|&(g, m)| {
                 let (mut score, mut information) = (0.0, 0.0);
-                for &seen in &g.seen {
-                    score += loss.term(seen, m, omega).score;
-                    information += loss.information(seen, m, omega);
+                for &(seen, n) in &g.seen {
+                    score += n * loss.term(seen, m, omega).score;
+                    information += n * loss.information(seen, m, omega);
                 }
-                if information > 0.0 {
-                    scatter.weight(g.seen.len()) * score * score / information
-                } else {
-                    0.0
-                }
+                if information > 0.0 { scatter.weight(g.n) * score * score / information } else { 0.0 }
             })
             .sum::<f64>()
     };
     let sigma = seeds.unwrap_or(0.0);
     if seeds.is_some() && lack(Scatter { seeds: sigma, batches: 0.0 }) <= target {
-        let total: usize = groups.iter().map(|g| g.seen.len()).sum();
+        let total: usize = groups.iter().map(|g| g.n).sum();
         let wanted = wanted(loss, located, 2, total - located);
         let pooled = bisect(|omega| {
             let all = groups.iter().flat_map(|g| {
                 let m = s + rise(u, g.x);
-                g.seen.iter().map(move |&seen| loss.expected_psi2(seen, m, omega))
+                g.seen.iter().map(move |&(seen, n)| n * loss.expected_psi2(seen, m, omega))
             });
             all.sum::<f64>() > wanted
         });
@@ -224,7 +224,7 @@ fn degrees_of_freedom(
     if spread == Spread::Seeds {
         return (located as f64 - placed as f64).max(1.0);
     }
-    let counts = groups.iter().map(Group::located).filter(|&n| n > 0);
+    let counts = groups.iter().map(|g| g.located).filter(|&n| n > 0);
     let own = counts.map(|n| sigma * sigma / n as f64).sum::<f64>() / placed as f64;
     let ratio = 1.0 + scatter.batches.powi(2) / own;
     let p = 1.0 - 1.0 / (ratio * ratio);
