@@ -26,6 +26,7 @@ mod search;
 mod student;
 pub mod time;
 mod time_curve;
+pub mod tradeoff;
 pub mod trajectory;
 mod twofold;
 pub mod unit;
