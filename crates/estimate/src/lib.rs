@@ -10,6 +10,7 @@
 //! may be trusted.
 #![warn(missing_docs)]
 
+pub mod compare;
 pub mod critical;
 pub mod decide;
 pub mod fieller;
