@@ -44,7 +44,7 @@ const MOST: u64 = 1_000_000;
 /// argument is out of its range (sd ≥ 0, margin > harm, 0 < α < 0.5, 0 < power < 1). At least 2.
 #[must_use]
 pub fn normal_seeds(design: Design, sd: f64, margin: f64, harm: f64, alpha: f64, power: f64) -> Option<u64> {
-    if !valid(sd, margin, harm, alpha) || !(power > 0.0 && power < 1.0) {
+    if !(valid(sd, margin, harm, alpha) && power > 0.0 && power < 1.0) {
         return None;
     }
     let z = |p| student_t_quantile(p, f64::INFINITY);
