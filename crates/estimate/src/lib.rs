@@ -12,6 +12,7 @@
 
 pub mod blocks;
 mod chi_square;
+pub mod compare;
 pub mod critical;
 pub mod decide;
 pub mod fieller;
