@@ -7,7 +7,7 @@
 //! Read in the order of the data: [`noise`] (one θ) → [`fieller`] (the interval of a ratio) → [`trajectory`] (a
 //! whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
 //! device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an answer
-//! may be trusted.
+//! may be trusted. [`oracle`] is the other side: small worlds in which the right answer is known.
 #![warn(missing_docs)]
 
 pub mod critical;
@@ -16,6 +16,7 @@ pub mod fieller;
 pub mod grade;
 pub mod memory;
 pub mod noise;
+pub mod oracle;
 pub mod outcome;
 mod random;
 pub mod ridge;
