@@ -10,7 +10,8 @@
 //! let world = Quadratic::zhang(100)?;
 //! let tuned = world.best_learning_rate(Optimizer::Sgd, 16.0, 0.1, 1_000_000)?.unwrap();
 //! assert_eq!(tuned.steps, 124);
-//! assert!((tuned.learning_rate / 0.700 - 1.0).abs() < 0.03);
+//! // Steps are whole, so the best learning rate is a range: here some 7 % wide.
+//! assert!((tuned.lowest / 0.700 - 1.0).abs() < 0.01 && tuned.highest > 0.74);
 //! # Ok::<(), batchwise_estimate::oracle::OracleError>(())
 //! ```
 
@@ -28,9 +29,13 @@ use crate::search::golden;
 pub struct Tuned {
     /// B, in examples.
     pub batch: f64,
-    /// The best learning rate.
+    /// The best learning rate: where the crossing is earliest. It moves smoothly with the batch.
     pub learning_rate: f64,
-    /// Steps to the target at it.
+    /// The smallest learning rate that needs as few whole steps; the one of theory §3.3's table.
+    pub lowest: f64,
+    /// The largest learning rate that needs as few whole steps.
+    pub highest: f64,
+    /// S, the steps to the target at all three.
     pub steps: u64,
     /// Where the loss crosses the target, on a straight line between the last two steps.
     pub crossing: f64,
@@ -57,6 +62,9 @@ const DEPTH: f64 = 1e-12;
 const ENOUGH: f64 = 4.0;
 
 const GOLDEN_STEPS: usize = 32;
+
+/// Halvings to the ends of the range of best learning rates: 0.25 shrinks to 4e-9.
+const END_STEPS: usize = 26;
 
 impl Quadratic {
     /// The first step with an expected loss below `target`, among the first `limit`.
@@ -118,7 +126,8 @@ impl Quadratic {
             let setting = Setting { optimizer, batch, learning_rate };
             match self.steps_to_target(&setting, target, limit) {
                 Ok(Reach::Reached { steps, crossing }) => {
-                    Some(Tuned { batch, learning_rate, steps, crossing })
+                    let (lowest, highest) = (learning_rate, learning_rate);
+                    Some(Tuned { batch, learning_rate, lowest, highest, steps, crossing })
                 }
                 // No target is reached where the loss overflows.
                 Ok(_) | Err(_) => None,
@@ -141,7 +150,25 @@ impl Quadratic {
         let cost = |log: f64| at(log.exp()).map_or(f64::INFINITY, |t| t.crossing);
         let found = golden(middle - GRID.ln(), middle + GRID.ln(), GOLDEN_STEPS, cost);
         let fine = at(found.exp()).filter(|fine| fine.crossing <= coarse.crossing);
-        Ok(Some(fine.unwrap_or(coarse)))
+        let best = fine.unwrap_or(coarse);
+        let as_few = |log: f64| at(log.exp()).is_some_and(|t| t.steps <= best.steps);
+        let end = |outside: f64| {
+            let (mut inside, mut outside) = (best.learning_rate.ln(), outside);
+            for _ in 0..END_STEPS {
+                let middle = (inside + outside) / 2.0;
+                if as_few(middle) { inside = middle } else { outside = middle }
+            }
+            inside.exp()
+        };
+        // A few whole steps may be a range wider than the grid's.
+        let beyond = |sign: f64| {
+            let mut log = best.learning_rate.ln() + sign * GRID.ln();
+            while as_few(log) && log.exp() < cap && log.exp() > cap * DEPTH {
+                log += sign * GRID.ln();
+            }
+            log
+        };
+        Ok(Some(Tuned { lowest: end(beyond(-1.0)), highest: end(beyond(1.0)), ..best }))
     }
 
     /// [`best_learning_rate`](Self::best_learning_rate) at each of these batch sizes.
