@@ -6,7 +6,7 @@ const SGD: Optimizer = Optimizer::Sgd;
 const HEAVY: Optimizer = Optimizer::HeavyBall { momentum: 0.9 };
 
 fn zhang() -> Quadratic {
-    Quadratic::zhang(100).unwrap()
+    Quadratic::zhang(100).expect("100 modes")
 }
 
 #[test]
@@ -156,6 +156,13 @@ fn mean_noise_scales_lie_to_either_side_of_the_fitted_critical_batch() {
         assert!((mean.b_simple / simple - 1.0).abs() < tolerance, "{mean:?}");
         assert!((mean.b_noise / noise - 1.0).abs() < tolerance, "{mean:?}");
         assert!(mean.b_noise_by_progress <= mean.b_noise && mean.b_noise_by_progress > 0.97 * mean.b_noise);
+        let hot = world.mean_noise_scale(&Setting::sgd(batch, tuned.highest), tuned.steps).unwrap();
+        assert!(hot.b_simple < mean.b_simple && hot.b_noise < mean.b_noise);
+        if modes == 100 {
+            assert!((hot.b_simple - 64.4).abs() < 0.05 && (hot.b_noise - 25.5).abs() < 0.05, "{hot:?}");
+        } else {
+            assert!((mean.b_simple - 1884.7).abs() < 0.1 && (mean.b_noise - 355.8).abs() < 0.1, "{mean:?}");
+        }
         assert!(1.3 * mean.b_noise < fitted && 1.6 * fitted < mean.b_simple, "{mean:?}");
     }
 }

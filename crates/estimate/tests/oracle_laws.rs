@@ -9,7 +9,7 @@ use proptest::prelude::*;
 fn model() -> impl Strategy<Value = Quadratic> {
     prop::collection::vec((0.01f64..1.0, 0.0f64..2.0, 0.0f64..4.0), 1..6).prop_map(|modes| {
         let part = |k: usize| modes.iter().map(|m| [m.0, m.1, m.2][k]).collect::<Vec<f64>>();
-        Quadratic::new(part(0), part(1), part(2)).unwrap()
+        Quadratic::new(part(0), part(1), part(2)).expect("numbers in range")
     })
 }
 

@@ -10,7 +10,7 @@ fn near(found: f64, stated: f64, tolerance: f64) {
 }
 
 fn matrix(rows: &[&[f64]]) -> Symmetric {
-    Symmetric::from_rows(&rows.iter().map(|r| r.to_vec()).collect::<Vec<_>>()).unwrap()
+    Symmetric::from_rows(&rows.iter().map(|r| r.to_vec()).collect::<Vec<_>>()).expect("a valid example")
 }
 
 fn times(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -32,14 +32,15 @@ fn moved(here: &LocalQuadratic, a: &[Vec<f64>]) -> LocalQuadratic {
     let at = transposed(a);
     let column: Vec<Vec<f64>> = here.gradient().iter().map(|&g| vec![g]).collect();
     let gradient = times(&at, &column).into_iter().map(|r| r[0]).collect();
-    let inner = |m: &Symmetric| Symmetric::from_rows(&times(&at, &times(&rows(m), a))).unwrap();
-    LocalQuadratic::new(gradient, inner(here.hessian()), inner(here.covariance())).unwrap()
+    let inner =
+        |m: &Symmetric| Symmetric::from_rows(&times(&at, &times(&rows(m), a))).expect("a valid example");
+    LocalQuadratic::new(gradient, inner(here.hessian()), inner(here.covariance())).expect("a valid example")
 }
 
 fn example() -> LocalQuadratic {
     let h = matrix(&[&[2.0, 0.3], &[0.3, 0.5]]);
     let sigma = matrix(&[&[3.0, -1.0], &[-1.0, 4.0]]);
-    LocalQuadratic::new(vec![1.0, -0.5], h, sigma).unwrap()
+    LocalQuadratic::new(vec![1.0, -0.5], h, sigma).expect("a valid example")
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn the_noise_scale_of_white_regression_is_the_dimension_and_one() {
 
 fn surge() -> SignDescent {
     let h = matrix(&[&[1.0, 0.2, 0.1], &[0.2, 0.8, -0.1], &[0.1, -0.1, 0.5]]);
-    SignDescent::new(vec![0.02, -0.01, 0.03], vec![1.0, 0.5, 2.0], h).unwrap()
+    SignDescent::new(vec![0.02, -0.01, 0.03], vec![1.0, 0.5, 2.0], h).expect("a valid example")
 }
 
 #[test]

@@ -42,6 +42,9 @@
 //! | [`SignDescent`] | Gaussian | one step of sign descent | why Adam's learning rate stops growing, the Surge curve |
 //! | [`GaussianGradients`] | diagonal Σ | all moments | estimators of ‖G‖² and tr Σ |
 //!
+//! The modules are chapters: each begins with its question, its formula, and where it holds. [`one_step`], [`quadratic`],
+//! [`targets`] and [`noise_scale`] belong together and are best read in that order.
+//!
 //! Losses, steps and learning rates are exact up to rounding. What these worlds leave out is what makes a measurement
 //! worth its cost: curvature that moves during training, heavy tails, a test loss. An estimator that fails here is
 //! wrong; one that works here need not be right elsewhere.
@@ -50,20 +53,20 @@ mod affine;
 mod averaged;
 mod curve;
 mod error;
-mod isotropic;
+pub mod isotropic;
 mod matrix;
 mod momentum;
-mod noise_scale;
-mod one_step;
+pub mod noise_scale;
+pub mod one_step;
 mod optimizer;
-mod quadratic;
+pub mod quadratic;
 mod reach;
-mod regression;
+pub mod regression;
 mod run;
-mod sample;
+pub mod sample;
 mod sgd;
-mod sign;
-mod targets;
+pub mod sign;
+pub mod targets;
 
 pub use error::OracleError;
 pub use isotropic::IsotropicRegression;

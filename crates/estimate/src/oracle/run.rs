@@ -88,7 +88,11 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`OracleError::Overflow`].
     pub fn loss(&self) -> Result<f64, OracleError> {
-        answer("the loss", loss(self.model, self.optimizer, &self.moments))
+        let which = usize::from(matches!(self.optimizer, Optimizer::Averaged { .. }));
+        let modes = self.model.curvature().iter().zip(&self.moments);
+        let loss = answer("the loss", modes.map(|(h, p)| 0.5 * h * p[which]).sum())?;
+        // A second moment is not negative; its rounding may be. Not before the check: max(NaN, 0) is 0.
+        Ok(loss.max(0.0))
     }
 
     /// Gradient, noise and curvature here, at θ: E‖G‖² = Σh²m, tr Σ = Σc, E GᵀHG = Σh³m, tr(HΣ) = Σhc.
@@ -99,11 +103,28 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`OracleError::Overflow`].
     pub fn one_step(&self) -> Result<OneStep, OracleError> {
-        one_step(self.model, &self.moments)
+        let sum = |f: &dyn Fn(f64, f64, f64) -> f64| -> f64 {
+            let modes = self.model.curvature().iter().zip(self.model.noise()).zip(&self.moments);
+            modes.map(|((&h, &c), p)| f(h, c, p[0])).sum()
+        };
+        OneStep {
+            g2: sum(&|h, _, m| h * h * m),
+            tr_sigma: sum(&|_, c, _| c),
+            g_h_g: sum(&|h, _, m| h * h * h * m),
+            tr_h_sigma: sum(&|h, c, _| h * c),
+        }
+        .whole()
+    }
+
+    /// One step, by steps made beforehand; the moments may become infinite.
+    pub(super) fn take(&mut self, steps: &[Affine]) {
+        for (p, step) in self.moments.iter_mut().zip(steps) {
+            *p = step.apply(*p);
+        }
+        self.steps += 1;
     }
 }
 
-/// The expected loss of SGD or another optimizer at the end of each piece of a schedule.
 impl Quadratic {
     /// E L at the end of each piece.
     ///
@@ -113,26 +134,6 @@ impl Quadratic {
         let mut run = self.run(optimizer)?;
         schedule.iter().map(|s| run.advance(s.batch, s.learning_rate, s.steps)?.loss()).collect()
     }
-}
-
-pub(super) fn loss(model: &Quadratic, optimizer: Optimizer, moments: &[[f64; 3]]) -> f64 {
-    let which = usize::from(matches!(optimizer, Optimizer::Averaged { .. }));
-    // An average of moments cannot be negative; its rounding can.
-    model.curvature().iter().zip(moments).map(|(h, p)| 0.5 * h * p[which]).sum::<f64>().max(0.0)
-}
-
-pub(super) fn one_step(model: &Quadratic, moments: &[[f64; 3]]) -> Result<OneStep, OracleError> {
-    let sum = |f: &dyn Fn(f64, f64, f64) -> f64| -> f64 {
-        let modes = model.curvature().iter().zip(model.noise()).zip(moments);
-        modes.map(|((&h, &c), p)| f(h, c, p[0])).sum()
-    };
-    let step = OneStep {
-        g2: sum(&|h, _, m| h * h * m),
-        tr_sigma: sum(&|_, c, _| c),
-        g_h_g: sum(&|h, _, m| h * h * h * m),
-        tr_h_sigma: sum(&|h, c, _| h * c),
-    };
-    step.whole()
 }
 
 /// The single step of every mode, for going through a run one by one.
@@ -146,14 +147,4 @@ pub(super) fn single_steps(model: &Quadratic, setting: &Setting) -> Vec<Affine> 
         Optimizer::Averaged { decay } => averaged::step(x, decay, kick),
     };
     model.scaled(setting).map(step).collect()
-}
-
-impl Run<'_> {
-    /// One step, by steps made beforehand; the moments may become infinite.
-    pub(super) fn take(&mut self, steps: &[Affine]) {
-        for (p, step) in self.moments.iter_mut().zip(steps) {
-            *p = step.apply(*p);
-        }
-        self.steps += 1;
-    }
 }
