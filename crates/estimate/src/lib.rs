@@ -8,6 +8,7 @@
 //! pairs are correlated) → [`trajectory`] (a whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
 //! device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an answer
 //! may be trusted, and [`unit`](mod@unit) what an example is.
+//! may be trusted. [`oracle`] is the other side: small worlds in which the right answer is known.
 #![warn(missing_docs)]
 
 pub mod blocks;
@@ -19,6 +20,7 @@ pub mod fieller;
 pub mod grade;
 pub mod memory;
 pub mod noise;
+pub mod oracle;
 pub mod outcome;
 mod random;
 pub mod ridge;

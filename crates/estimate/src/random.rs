@@ -17,6 +17,15 @@ impl Draws {
         Self { generator, spare: None }
     }
 
+    /// The stream where the draws of `position` begin, if each position takes at most `normals` normal draws.
+    pub(crate) fn at(seed: u64, stream: u64, position: u64, normals: usize) -> Self {
+        let mut draws = Self::new(seed, stream);
+        // A pair of normals takes two numbers of 64 bits, of two words each.
+        let words = 4 * (normals as u128).div_ceil(2);
+        draws.generator.set_word_pos(words * u128::from(position));
+        draws
+    }
+
     /// Uniform on the open interval (0, 1).
     pub(crate) fn uniform(&mut self) -> f64 {
         ((self.generator.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
@@ -44,6 +53,18 @@ mod tests {
         assert!(take(1, 2).eq(take(1, 2)));
         assert!(take(1, 2).ne(take(1, 3)));
         assert!(take(1, 2).ne(take(2, 2)));
+    }
+
+    #[test]
+    fn a_position_is_where_going_through_the_stream_arrives() {
+        let mut through = Draws::new(7, 3);
+        for position in 0..20 {
+            let here: Vec<f64> = (0..4).map(|_| through.normal()).collect();
+            for normals in [3, 4] {
+                let mut at = Draws::at(7, 3, position, normals);
+                assert!(here.iter().take(normals).all(|z| at.normal() == *z), "{position} {normals}");
+            }
+        }
     }
 
     #[test]
