@@ -44,7 +44,9 @@ fn place(file: &str, line: Option<u64>, column: Option<&str>) -> String {
         place.push_str(&format!(", line {line}"));
     }
     if let Some(column) = column {
-        place.push_str(&format!(", column {column}"));
+        // A value of JSON has no line; its column is a key.
+        let noun = if line.is_some() { "column" } else { "key" };
+        place.push_str(&format!(", {noun} {column}"));
     }
     place
 }

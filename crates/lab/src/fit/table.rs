@@ -287,6 +287,11 @@ impl Row<'_> {
         self.number(column, "a finite number of at least 0 is needed", |v| 0.0 <= v)
     }
 
+    /// Any finite number.
+    pub(super) fn finite(&self, column: usize) -> Result<f64, FitError> {
+        self.number(column, "a finite number is needed", |_| true)
+    }
+
     /// A whole number of at least `least`.
     pub(super) fn whole(&self, column: usize, least: u64) -> Result<u64, FitError> {
         let allowed = format!("a whole number of at least {least} is needed");

@@ -4,6 +4,7 @@ mod advise;
 mod audit;
 mod data;
 mod devices;
+mod fit;
 mod probes;
 mod train;
 
@@ -28,6 +29,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Noise(arguments) => probes::noise(cli, options, arguments),
         Command::Train(arguments) => train::run(cli, options, arguments),
         Command::Data(arguments) => data::run(options, arguments),
+        Command::Fit(arguments) => fit::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
         Command::Probe => serve(cli, options),
