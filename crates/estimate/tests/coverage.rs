@@ -64,6 +64,7 @@ struct Coverage {
 }
 
 impl Coverage {
+    #[allow(clippy::print_stdout, reason = "the table that --nocapture shows")]
     fn print(&self, regime: &str) {
         let Self { fieller, delta, log_delta, jackknife, bootstrap, moving, unbounded } = self;
         println!(

@@ -31,13 +31,34 @@ use serde::{Deserialize, Serialize};
 
 use super::{Measurement, NoiseError};
 
-/// Exponential moving averages of both parts: five numbers, stored and read back with the training state.
+/// Exponential moving averages of both parts: four numbers, stored with the training state and checked when read back.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Ema {
     beta: f64,
     updates: u64,
     /// The averages before the debias.
     raw: Measurement,
+}
+
+/// An [`Ema`] as it was stored, before it is checked.
+#[derive(Deserialize)]
+struct Stored {
+    beta: f64,
+    updates: u64,
+    raw: Measurement,
+}
+
+impl TryFrom<Stored> for Ema {
+    type Error = NoiseError;
+
+    fn try_from(stored: Stored) -> Result<Self, NoiseError> {
+        let Stored { beta, updates, raw } = stored;
+        if !raw.is_finite() {
+            return Err(NoiseError::BadMeasurement { index: 0 });
+        }
+        Ok(Self { updates, raw, ..Self::new(beta)? })
+    }
 }
 
 impl Ema {
@@ -127,4 +148,19 @@ impl Ema {
 /// (1+β)/(1−β): the effective sample size of a settled average, and the least length of a block (theory §1.5).
 pub(crate) fn effective_measurements(beta: f64) -> f64 {
     (1.0 + beta) / (1.0 - beta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ema, Stored};
+    use crate::noise::Measurement;
+
+    #[test]
+    fn a_stored_average_is_checked() {
+        let raw = Measurement { g2: 0.1, tr_sigma: 2.0 };
+        let read = |beta, raw| Ema::try_from(Stored { beta, updates: 3, raw });
+        assert_eq!(read(0.9, raw).map(|ema| (ema.beta(), ema.updates())), Ok((0.9, 3)));
+        assert!(read(1.0, raw).is_err() && read(f64::NAN, raw).is_err());
+        assert!(read(0.9, Measurement { g2: f64::NAN, ..raw }).is_err());
+    }
 }

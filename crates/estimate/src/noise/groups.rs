@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{Measurement, NoiseError, NoiseEstimate, add, estimate};
 
 /// K measurements of several named groups of parameters; each row is of the same micro-batches at the same θ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Groups {
     names: Vec<String>,
     rows: Vec<Vec<Measurement>>,
