@@ -7,7 +7,7 @@
 //! Read in the order of the data: [`noise`] (one θ) → [`fieller`] (the interval of a ratio) → [`trajectory`] (a
 //! whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
 //! device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an answer
-//! may be trusted.
+//! may be trusted. [`tradeoff`] measures the critical batch size itself, from steps to a target at several batch sizes.
 #![warn(missing_docs)]
 
 pub mod critical;
