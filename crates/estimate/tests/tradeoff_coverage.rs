@@ -90,6 +90,7 @@ fn holds(ends: (Option<f64>, Option<f64>), truth: f64) -> bool {
     ends.0.is_none_or(|l| l <= truth) && ends.1.is_none_or(|h| truth <= h)
 }
 
+#[allow(clippy::print_stdout, reason = "the table of the documentation")]
 fn tally(name: &str, world: &World, options: &Options, reps: usize) -> Tally {
     let mut source = Source::new(name.bytes().map(u64::from).sum());
     let mut t = Tally::default();
@@ -97,7 +98,7 @@ fn tally(name: &str, world: &World, options: &Options, reps: usize) -> Tally {
     let one = 1.0 / reps as f64;
     let mut count = [0.0; 2];
     for _ in 0..reps {
-        let fit = fit_tradeoff(&world.runs(&mut source), options).unwrap();
+        let fit = fit_tradeoff(&world.runs(&mut source), options).expect("the planted runs are sound");
         t.b_crit += one * f64::from(holds(fit.interval, B_CRIT));
         if let Some(held) = fit.s_min.holds(S_MIN) {
             t.s_min += f64::from(held);
