@@ -70,7 +70,7 @@ pub enum CriticalSource {
     Branched,
     /// Stated by the user.
     Stated,
-    /// Several of these, weighted by inverse variance ([`combine`]).
+    /// Several of these, weighted by inverse variance ([`combine()`]).
     Combined,
 }
 

@@ -126,7 +126,11 @@ impl Along<'_> {
     /// The s on one side (`side` = ±1) of the `best` at which the cost is `limit`; `best` where it is above already.
     pub(super) fn edge(&self, best: f64, limit: f64, side: f64) -> f64 {
         let omega = self.cost.omega;
-        let mut reach = omega;
+        let here = self.at(best);
+        let mut reach = (1.1 * omega * ((limit - here.cost) / here.bend).sqrt()).clamp(1e-9 * omega, 1e4);
+        if !reach.is_finite() {
+            reach = omega;
+        }
         while self.at(best + side * reach).cost <= limit && reach < 1e4 {
             reach *= 2.0;
         }
@@ -135,7 +139,7 @@ impl Along<'_> {
         for _ in 0..NEWTON {
             let term = self.at(s);
             let step = (term.cost - limit) / (-2.0 * term.score / omega);
-            if !step.is_finite() || step.abs() <= 1e-7 * omega {
+            if !step.is_finite() || step.abs() <= 1e-5 * reach {
                 break;
             }
             s -= step;

@@ -21,7 +21,7 @@ pub fn efficiency(b_crit: f64, from: f64, to: f64) -> Option<f64> {
 /// Steps at batch size `to` over those at `from`: (1+B_c/to)/(1+B_c/from) = S(to)/S(from).
 ///
 /// Between from/to (perfect scaling, B_c ≫ both) and 1 (saturated). Its inverse is AdaScale's gain r with φ for B_c (Johnson
-/// et al. 2020; theory.md §4.3). Arguments and `None` as in [`efficiency`].
+/// et al. 2020; theory.md §4.3). Arguments and `None` as in [`efficiency()`].
 #[must_use]
 pub fn steps_factor(b_crit: f64, from: f64, to: f64) -> Option<f64> {
     let (bc, from, to) = scaled(b_crit, from, to)?;

@@ -114,7 +114,7 @@ pub fn zhang_fixed_data(millions: f64) -> Option<Published> {
 /// ```
 #[must_use]
 pub fn zhang_b_star(b_opt: f64, b_crit: f64) -> Option<f64> {
-    positive(&[b_opt, b_crit]).then(|| 1.2 * b_opt + 0.2 * b_crit).filter(|v| v.is_finite())
+    positive(&[b_opt, b_crit]).then_some(1.2 * b_opt + 0.2 * b_crit).filter(|v| v.is_finite())
 }
 
 const BERGSMA: &str = "Bergsma et al. 2025 (Power Lines)";

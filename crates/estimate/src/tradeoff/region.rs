@@ -1,6 +1,6 @@
 //! The ends of the profile-likelihood intervals: the reach of the region where the cost stays below its limit.
 
-use super::curve::Cost;
+use super::curve::{Cost, rise};
 use super::data::Group;
 use super::loss::Loss;
 use super::scale::{Fitted, grid};
@@ -21,7 +21,11 @@ const SLICES: usize = 10;
 
 pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
     let cost = Cost::new(groups, loss, fitted.scatter);
-    let inside = |u: f64| cost.best_s(u, fitted.s + (fitted.u - u)).1 <= fitted.limit;
+    // The curve that keeps its height at the middle of the batch sizes: near the best s of every u.
+    let middle_x = groups.get(groups.len() / 2).map_or(0.0, |g| g.x);
+    let level = fitted.s + rise(fitted.u, middle_x);
+    let near = |u: f64| level - rise(u, middle_x);
+    let inside = |u: f64| cost.best_s(u, near(u)).1 <= fitted.limit;
     let mut us = grid(groups);
     us.push(fitted.u);
     us.sort_by(f64::total_cmp);
@@ -35,7 +39,7 @@ pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
     // s on both edges of the region at u; the best s where the region does not reach.
     let edges = |u: f64| {
         let along = cost.along(u);
-        let (best, q) = along.least(fitted.s + (fitted.u - u));
+        let (best, q) = along.least(near(u));
         [-1.0, 1.0].map(|side| if q < fitted.limit { along.edge(best, fitted.limit, side) } else { best })
     };
     let slices: Vec<(f64, [f64; 2])> =
@@ -45,8 +49,8 @@ pub(super) fn region(groups: &[Group], loss: Loss, fitted: &Fitted) -> Region {
         let value = |u: f64, s: [f64; 2]| sign * (s[side] + slope * u);
         let values: Vec<f64> = slices.iter().map(|&(u, s)| value(u, s)).collect();
         let best = (0..values.len()).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap_or(0);
-        let (near, far) = (slices[best.saturating_sub(1)].0, slices[(best + 1).min(SLICES)].0);
-        let u = golden(near, far, 8, |u| value(u, edges(u)));
+        let (before, after) = (slices[best.saturating_sub(1)].0, slices[(best + 1).min(SLICES)].0);
+        let u = golden(before, after, 8, |u| value(u, edges(u)));
         sign * value(u, edges(u)).min(values[best])
     };
     Region {

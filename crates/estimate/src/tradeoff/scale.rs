@@ -116,13 +116,13 @@ fn sum(group: &Group, loss: Loss, m: f64, sigma: f64) -> Term {
     })
 }
 
-/// What the sum of E[ψ²] should be at the right scale: residuals of `located` runs about `fitted` numbers, and bounds.
+/// What the sum of `E[ψ²]` should be at the right scale: residuals of `located` runs about `fitted` numbers, and bounds.
 fn wanted(loss: Loss, located: usize, fitted: usize, bounds: usize) -> f64 {
     let n = located as f64;
     n * loss.shrunk_psi2(1.0 - fitted as f64 / n) + bounds as f64 * loss.mean_psi2()
 }
 
-/// σ between the seeds of one batch size: Huber's proposal 2 (1964), Σ E[ψ²] at its expected value, each batch at its own location.
+/// σ between the seeds of one batch size: Huber's proposal 2 (1964), `Σ E[ψ²]` at its expected value, each batch at its own location.
 fn between_seeds(groups: &[Group], loss: Loss) -> Option<f64> {
     let repeated: Vec<&Group> = groups.iter().filter(|g| g.located >= 2).collect();
     let df: usize = repeated.iter().map(|g| g.n - 1).sum();

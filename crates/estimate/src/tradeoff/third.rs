@@ -54,29 +54,24 @@ pub(super) fn three_parameter(points: &[Point], runs: usize, confidence: f64) ->
         return None;
     }
     let ln_n = (n as f64).ln();
-    let free = |tau: f64| best_alpha(points, tau);
-    let bic = |least: f64| {
-        let two = likelihood(points, least, |_| 1.0);
-        let three = likelihood(points, least, free);
-        two - three - ln_n
-    };
+    let bic = |least: f64| likelihood(points, least, false) - likelihood(points, least, true) - ln_n;
     let (delta_bic, delta_bic_granted) = (bic(SMALLEST), bic(MODEL_ERROR));
     let few = n as f64 - 3.0;
-    let tau = moment(points, few, SMALLEST, free);
-    let alpha = free(tau);
-    let fit = about(points, tau, alpha);
+    let (tau, fit) = moment(points, few, SMALLEST);
+    let alpha = fit.alpha;
     let misfit = fit.residuals.iter().fold(0.0_f64, |m, r| m.max(r.abs())).exp_m1();
     let seeded = points.iter().all(|p| p.variance > 0.0) && tau <= SMALLEST;
     let t = student_t_quantile(0.5 + confidence / 2.0, if seeded { runs as f64 - 3.0 } else { few });
     let limit = fit.squares + t * t;
     let end = |outermost: f64| {
-        if about(points, tau, outermost).squares <= limit {
+        let at = |alpha: f64| descend(points, tau, (fit.u, alpha.ln()), false);
+        if at(outermost).squares <= limit {
             return None;
         }
         let (mut inner, mut outer) = (alpha, outermost);
         for _ in 0..14 {
             let middle = (inner * outer).sqrt();
-            if about(points, tau, middle).squares <= limit {
+            if at(middle).squares <= limit {
                 inner = middle;
             } else {
                 outer = middle;
@@ -101,18 +96,21 @@ pub(super) fn three_parameter(points: &[Point], runs: usize, confidence: f64) ->
 
 /// The curve of one exponent: weighted sum of squares, and the residuals.
 struct About {
+    u: f64,
+    alpha: f64,
     squares: f64,
     residuals: Vec<f64>,
 }
 
-fn about(points: &[Point], tau: f64, alpha: f64) -> About {
-    descend(points, tau, alpha.ln(), false).0
+/// The hyperbola, or the curve of the best exponent where it is `free`, at τ.
+fn best(points: &[Point], tau: f64, free: bool) -> About {
+    let middle = points.get(points.len() / 2).map_or(0.0, |p| p.x);
+    descend(points, tau, (middle, 0.0), free)
 }
 
-/// Levenberg and Marquardt's steps in u, and in ln α where it is `free`; also the α.
-fn descend(points: &[Point], tau: f64, ln_alpha: f64, free: bool) -> (About, f64) {
-    let middle = points.get(points.len() / 2).map_or(0.0, |p| p.x);
-    let (mut at, mut damping) = ((middle, ln_alpha), 1e-2);
+/// Levenberg and Marquardt's steps in u, and in ln α where it is `free`, from `at`.
+fn descend(points: &[Point], tau: f64, mut at: (f64, f64), free: bool) -> About {
+    let mut damping = 1e-2;
     let mut here = centred(points, tau, at.1.exp(), at.0).1;
     for _ in 0..100 {
         let before = here;
@@ -120,6 +118,9 @@ fn descend(points: &[Point], tau: f64, ln_alpha: f64, free: bool) -> (About, f64
         let bounds = (ALPHA.0.ln(), ALPHA.1.ln());
         let next =
             (at.0 + step.0.clamp(-2.0, 2.0), (at.1 + step.1.clamp(-0.5, 0.5)).clamp(bounds.0, bounds.1));
+        if (next.0 - at.0).abs() + (next.1 - at.1).abs() < 1e-9 {
+            break;
+        }
         let there = centred(points, tau, next.1.exp(), next.0).1;
         if there <= here {
             (at, here, damping) = (next, there, damping * 0.2);
@@ -136,7 +137,7 @@ fn descend(points: &[Point], tau: f64, ln_alpha: f64, free: bool) -> (About, f64
     let alpha = at.1.exp();
     let (s, squares) = centred(points, tau, alpha, at.0);
     let residuals = points.iter().map(|p| p.y - rise(alpha * at.0, alpha * p.x) - s).collect();
-    (About { squares, residuals }, alpha)
+    About { u: at.0, alpha, squares, residuals }
 }
 
 /// One damped step in (u, ln α); derivatives about their weighted means, for s is at its best throughout.
@@ -153,14 +154,13 @@ fn gauss_newton(
         let by_alpha = if free { w * (u - p.x) } else { 0.0 };
         [1.0 / (p.variance + tau * tau), w, by_alpha, p.y - rise(alpha * u, alpha * p.x)]
     };
+    let rows: Vec<[f64; 4]> = points.iter().map(row).collect();
     let mut mean = [0.0; 4];
-    for p in points {
-        let r = row(p);
+    for r in &rows {
         mean = [mean[0] + r[0], mean[1] + r[0] * r[1], mean[2] + r[0] * r[2], mean[3] + r[0] * r[3]];
     }
     let (mut h, mut g) = ([0.0; 3], [0.0; 2]);
-    for p in points {
-        let r = row(p);
+    for r in &rows {
         let [w, a, y] = [r[1] - mean[1] / mean[0], r[2] - mean[2] / mean[0], r[3] - mean[3] / mean[0]];
         h = [h[0] + r[0] * w * w, h[1] + r[0] * w * a, h[2] + r[0] * a * a];
         g = [g[0] + r[0] * w * y, g[1] + r[0] * a * y];
@@ -189,15 +189,11 @@ fn centred(points: &[Point], tau: f64, alpha: f64, u: f64) -> (f64, f64) {
     (sum / total, squares)
 }
 
-fn best_alpha(points: &[Point], tau: f64) -> f64 {
-    descend(points, tau, 0.0, true).1
-}
-
 /// −2 ln likelihood, least over τ ≥ `least`.
-fn likelihood(points: &[Point], least: f64, alpha: impl Fn(f64) -> f64) -> f64 {
+fn likelihood(points: &[Point], least: f64, free: bool) -> f64 {
     let (mut tau, mut found) = (least.max(0.05), f64::INFINITY);
     for _ in 0..3 {
-        let residuals = about(points, tau, alpha(tau)).residuals;
+        let residuals = best(points, tau, free).residuals;
         let value = |ln: f64| {
             let of = |(p, r): (&Point, &f64)| {
                 let variance = p.variance + (2.0 * ln).exp();
@@ -212,17 +208,17 @@ fn likelihood(points: &[Point], least: f64, alpha: impl Fn(f64) -> f64) -> f64 {
     found
 }
 
-/// τ at which the weighted sum of squares is `df` (Paule & Mandel 1982), at least `least`.
-fn moment(points: &[Point], df: f64, least: f64, alpha: impl Fn(f64) -> f64) -> f64 {
+/// τ at which the weighted sum of squares is `df` (Paule & Mandel 1982), at least `least`, and the curve there.
+fn moment(points: &[Point], df: f64, least: f64) -> (f64, About) {
     let mut tau = 0.05;
     for _ in 0..3 {
-        let residuals = about(points, tau, alpha(tau)).residuals;
+        let residuals = best(points, tau, true).residuals;
         let excess = |tau: f64| {
             let of = |(p, r): (&Point, &f64)| r * r / (p.variance + tau * tau);
             points.iter().zip(&residuals).map(of).sum::<f64>() > df
         };
         if !excess(least) {
-            return least;
+            return (least, best(points, least, true));
         }
         let (mut low, mut high) = (least.ln(), LARGEST.ln());
         for _ in 0..40 {
@@ -235,5 +231,5 @@ fn moment(points: &[Point], df: f64, least: f64, alpha: impl Fn(f64) -> f64) -> 
         }
         tau = high.exp();
     }
-    tau
+    (tau, best(points, tau, true))
 }
