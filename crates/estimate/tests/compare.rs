@@ -20,7 +20,7 @@ fn claimed(n: usize, reps: usize, seed: u64, mut harm: impl FnMut(&mut Source) -
     let hits = (0..reps)
         .filter(|_| {
             let p = pairs((0..n).map(|_| harm(&mut source)));
-            non_inferiority(&p, 1.0, &options()).unwrap().verdict == Verdict::NonInferior
+            non_inferiority(&p, 1.0, &options()).expect("valid input").verdict == Verdict::NonInferior
         })
         .count();
     hits as f64 / reps as f64
