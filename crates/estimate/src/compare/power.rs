@@ -109,7 +109,7 @@ fn valid(sd: f64, margin: f64, harm: f64, alpha: f64) -> bool {
 
 /// P(T > t) for a non-central t variable: the mean of Φ(shift − t·s) over s = √(χ²/df), by Simpson's rule.
 fn beyond(t: f64, df: f64, shift: f64) -> f64 {
-    const PANELS: usize = 200;
+    const PANELS: usize = 400;
     let reach = 12.0 / (2.0 * df).sqrt();
     let (from, to) = ((1.0 - reach).max(0.0), 1.0 + reach);
     let norm = std::f64::consts::LN_2 + df / 2.0 * (df / 2.0).ln() - ln_gamma(df / 2.0);
