@@ -7,7 +7,8 @@
 //! Read in the order of the data: [`noise`] (one θ) → [`fieller`] (the interval of a ratio; [`blocks`] where the
 //! pairs are correlated) → [`trajectory`] (a whole run) → [`critical`] (φ to a belief about the critical batch size);
 //! [`tradeoff`] measures the critical batch size itself, from steps to a target at several batch sizes; [`time`] and
-//! [`memory`] (the device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an
+//! [`memory`] (the device), [`ridge`] (the learning rate), [`compare`] (no loss of generalisation), and
+//! [`decide`], which joins them. [`grade`] names how far an
 //! answer may be trusted, and [`unit`](mod@unit) what an example is. [`oracle`] is the other side: small worlds in which
 //! the right answer is known.
 #![warn(missing_docs)]

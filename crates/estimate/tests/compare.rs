@@ -20,7 +20,7 @@ fn claimed(n: usize, reps: usize, seed: u64, mut harm: impl FnMut(&mut Source) -
     let hits = (0..reps)
         .filter(|_| {
             let p = pairs((0..n).map(|_| harm(&mut source)));
-            non_inferiority(&p, 1.0, &options()).unwrap().verdict == Verdict::NonInferior
+            non_inferiority(&p, 1.0, &options()).expect("valid input").verdict == Verdict::NonInferior
         })
         .count();
     hits as f64 / reps as f64
@@ -30,7 +30,6 @@ fn claimed(n: usize, reps: usize, seed: u64, mut harm: impl FnMut(&mut Source) -
 fn the_size_at_the_margin_is_five_percent() {
     for (n, seed) in [(2, 1), (3, 2), (5, 3), (20, 4)] {
         let size = claimed(n, 8_000, seed, |s| 1.0 + 0.7 * s.normal());
-        println!("size, n = {n}: {size}");
         assert!((0.045..=0.055).contains(&size), "{n}: {size}");
     }
 }
@@ -39,8 +38,7 @@ fn the_size_at_the_margin_is_five_percent() {
 fn the_size_with_a_long_tail_is_what_the_page_says() {
     let towards = claimed(5, 8_000, 7, |s| -s.uniform().ln());
     let away = claimed(5, 8_000, 8, |s| 2.0 + s.uniform().ln());
-    println!("size with a tail towards harm {towards}, away {away}");
-    assert!((away - 0.01).abs() < 0.005 && (towards - 0.16).abs() < 0.015);
+    assert!((away - 0.01).abs() < 0.005 && (towards - 0.16).abs() < 0.015, "{away} {towards}");
 }
 
 #[test]
@@ -56,7 +54,6 @@ fn welch_keeps_its_size_with_unequal_spreads_and_counts() {
             })
             .count();
         let size = hits as f64 / reps as f64;
-        println!("welch {n} {m} {sd}: {size}");
         assert!((0.04..=0.057).contains(&size), "{n} {m} {sd}: {size}");
     }
 }
@@ -85,7 +82,6 @@ fn seeds_match_the_golden_value_and_the_t_distribution_asks_for_more() {
     {
         let n = seeds_needed(design, sd, 0.2, 0.0, 0.05, 0.8).unwrap();
         let at = |n| power(design, n, sd, 0.2, 0.0, 0.05).unwrap();
-        println!("{design:?} {sd}: {n}, power {}", at(n));
         assert!(at(n) >= 0.8 && at(n - 1) < 0.8, "{design:?} {sd} {n}");
     }
     // Doubling the spread takes about four times the seeds.
@@ -201,7 +197,6 @@ fn holm_keeps_any_wrong_claim_below_five_percent() {
         naive += usize::from(claims(&alone));
     }
     let (any, naive) = (any as f64 / reps as f64, naive as f64 / reps as f64);
-    println!("any wrong claim of 4: with Holm {any}, without {naive}");
     assert!(any <= 0.055 && naive > 0.15, "{any} {naive}");
 }
 

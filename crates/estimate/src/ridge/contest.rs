@@ -11,6 +11,10 @@ use crate::outcome::Outcome;
 /// rate cost 4 % of the progress (theory.md §4.1).
 pub const SAME: f64 = 1.2;
 
+/// No form is preferred while the largest batch size is less than this many times the smallest: over less, all forms are nearly
+/// the same power.
+pub const NARROW: f64 = 8.0;
+
 /// Batch sizes needed to tell forms apart.
 const FEWEST: usize = 4;
 
@@ -81,7 +85,10 @@ struct Field {
     /// Excluded from this deviance on.
     limit: f64,
     weight: f64,
+    /// Change of all learning rates with λ, the weighted mean.
+    by_shape: f64,
     ends: (f64, f64),
+    n: f64,
 }
 
 impl Field {
@@ -92,6 +99,7 @@ impl Field {
         let variances = super::exponent::variances(points);
         let weighted: Vec<Weighted> =
             points.iter().zip(&variances).map(|(p, v)| ((p.batch as f64).ln(), p.x, 1.0 / v)).collect();
+        let weight: f64 = weighted.iter().map(|p| p.2).sum();
         let all: Vec<Vec<Candidate>> = Form::ALL.iter().map(|f| candidates(*f, &weighted)).collect();
         let best = all.iter().filter_map(|c| c.first()).min_by(|a, b| a.deviance.total_cmp(&b.deviance))?;
         let df = (points.len() - 2) as f64;
@@ -102,14 +110,29 @@ impl Field {
             dispersion,
             smallest: best.deviance,
             limit: best.deviance + dispersion * by_chance,
-            weight: weighted.iter().map(|p| p.2).sum(),
+            by_shape: points.iter().zip(&weighted).map(|(p, w)| w.2 / weight * p.by_shape).sum(),
+            weight,
             ends: weighted.iter().fold((f64::MAX, f64::MIN), |m, p| (m.0.min(p.0), m.1.max(p.0))),
+            n: points.len() as f64,
             all,
         })
     }
 
     fn included(&self) -> impl Iterator<Item = &Vec<Candidate>> {
         self.all.iter().filter(|c| c.first().is_some_and(|best| best.deviance <= self.limit))
+    }
+
+    /// Akaike's, with the small-sample term.
+    fn criterion(&self, c: &Candidate) -> f64 {
+        let k = c.form.parameters() as f64;
+        // With too few batch sizes for a form that term has no value: the form gets no weight.
+        let left = self.n - k - 1.0;
+        if left > 0.0 { c.deviance / self.dispersion + 2.0 * k * (1.0 + (k + 1.0) / left) } else { f64::MAX }
+    }
+
+    /// Whether a form fits well enough to be preferred: well inside the limit of exclusion.
+    fn fits(&self, c: &Candidate) -> bool {
+        c.deviance <= self.smallest + (self.limit - self.smallest) / 2.0
     }
 
     /// Largest |ln ratio| over the batch sizes between `form` and the shapes of `richer` that are not excluded.
@@ -130,23 +153,18 @@ pub(super) fn contest(points: &[Vertex]) -> Contest {
         return Contest { fits: Vec::new(), verdict: FormVerdict::CannotTell { among: Form::ALL.to_vec() } };
     };
     let best: Vec<&Candidate> = field.all.iter().filter_map(|c| c.first()).collect();
-    let n = points.len() as f64;
-    let criterion = |c: &Candidate| {
-        let k = c.form.parameters() as f64;
-        // With too few batch sizes for a form the small-sample term has no value: the form gets no weight.
-        let left = n - k - 1.0;
-        if left > 0.0 { c.deviance / field.dispersion + 2.0 * k * (1.0 + (k + 1.0) / left) } else { f64::MAX }
-    };
-    let smallest = best.iter().map(|c| criterion(c)).fold(f64::MAX, f64::min);
-    let raw: Vec<f64> = best.iter().map(|c| (-(criterion(c) - smallest) / 2.0).exp()).collect();
+    let smallest = best.iter().map(|c| field.criterion(c)).fold(f64::MAX, f64::min);
+    let raw: Vec<f64> = best.iter().map(|c| (-(field.criterion(c) - smallest) / 2.0).exp()).collect();
     let whole: f64 = raw.iter().sum();
     let fits = best.iter().zip(&raw).map(|(c, w)| describe(c, w / whole, c.deviance > field.limit)).collect();
     let left: Vec<&Vec<Candidate>> = field.included().collect();
+    let wide = field.ends.1 - field.ends.0 >= NARROW.ln() - 1e-9;
     let wins = |c: &&&Vec<Candidate>| {
-        left.iter().all(|other| {
-            other[0].form == c[0].form
-                || (other[0].form.contains(c[0].form) && field.distance(&c[0], other) <= SAME.ln())
-        })
+        wide && field.fits(&c[0])
+            && left.iter().all(|other| {
+                other[0].form == c[0].form
+                    || (other[0].form.contains(c[0].form) && field.distance(&c[0], other) <= SAME.ln())
+            })
     };
     let verdict = match left.iter().find(wins) {
         Some(c) => FormVerdict::Preferred { form: c[0].form },
@@ -172,7 +190,9 @@ fn describe(c: &Candidate, weight: f64, excluded: bool) -> FormFit {
 
 /// The best learning rate at any batch size, from all forms and shapes that are not excluded: a profile-likelihood interval
 /// over the union of the forms.
-pub(super) fn transfer(points: &[Vertex], batch: u64, confidence: f64) -> Transfer {
+///
+/// `shape_reach`: half the interval of λ, which moves all learning rates together.
+pub(super) fn transfer(points: &[Vertex], batch: u64, confidence: f64, shape_reach: f64) -> Transfer {
     let known = || points.iter().map(|p| p.batch);
     let extrapolated =
         known().min().is_none_or(|low| batch < low) || known().max().is_none_or(|high| batch > high);
@@ -184,13 +204,13 @@ pub(super) fn transfer(points: &[Vertex], batch: u64, confidence: f64) -> Transf
                 "{n} batch sizes have a bounded best learning rate, at least {FEWEST} are needed"
             ))
         }
-        Some(field) => reach(&field, points.len(), batch, confidence),
+        Some(field) => reach(&field, batch, confidence, shape_reach),
     };
     Transfer { batch, learning_rate, extrapolated }
 }
 
-fn reach(field: &Field, n: usize, batch: u64, confidence: f64) -> Outcome {
-    let t = student_t_quantile(0.5 + confidence / 2.0, (n - 2) as f64);
+fn reach(field: &Field, batch: u64, confidence: f64, shape_reach: f64) -> Outcome {
+    let t = student_t_quantile(0.5 + confidence / 2.0, field.n - 2.0);
     let ln_batch = (batch as f64).ln();
     let ceiling = field.smallest + t * t * field.dispersion;
     let (mut low, mut high) = (f64::MAX, f64::MIN);
@@ -199,11 +219,17 @@ fn reach(field: &Field, n: usize, batch: u64, confidence: f64) -> Outcome {
         low = low.min(c.at(ln_batch) - half);
         high = high.max(c.at(ln_batch) + half);
     }
-    let simplest = field.included().next().map(|c| c[0]);
-    let value = simplest.map(|c| c.at(ln_batch)).filter(|v| v.exp().is_normal());
+    let best = field.included().map(|c| c[0]);
+    let best = best.min_by(|a, b| field.criterion(a).total_cmp(&field.criterion(b)));
+    let value = best.map(|c| c.at(ln_batch).clamp(low, high)).filter(|v| v.exp().is_normal());
+    let by_shape = shape_reach * field.by_shape;
+    if let Some(value) = value {
+        low = value - (value - low).hypot(by_shape);
+        high = value + (high - value).hypot(by_shape);
+    }
     match value {
         Some(value) if low.exp().is_normal() && high.exp().is_finite() => {
-            Outcome::Measured { value: value.clamp(low, high).exp(), low: low.exp(), high: high.exp() }
+            Outcome::Measured { value: value.exp(), low: low.exp(), high: high.exp() }
         }
         _ => Outcome::not_identified("the learning rate is beyond the range of floating point numbers"),
     }

@@ -5,7 +5,7 @@ use statrs::function::erf::erfc;
 
 /// Mean of the smallest of `k` standard normal draws: 0 for 1, −0.846 for 3, −1.163 for 5, −1.539 for 10.
 ///
-/// By Simpson's rule on ∫ (G(z)^k − ...) dz, to 1e-7 for k up to a million; 0 draws count as 1.
+/// ∫₀^∞ Q(z)^k − (1 − (1 − Q(z))^k) dz with Q the normal tail, by Simpson's rule (1e-7); 0 draws count as 1.
 #[must_use]
 pub fn expected_minimum(k: u64) -> f64 {
     // E min = −∫₀^∞ P(min < −z) dz + ∫₀^∞ P(min > z) dz, with P(min > z) = Q(z)^k.

@@ -29,6 +29,8 @@ pub struct RidgeFit {
     /// Why batch sizes may not be compared by their best values yet: a grid ends too early. `None`: nothing in the way.
     pub comparison_blocked: Option<String>,
     vertices: Vec<Located>,
+    /// Half the interval of λ.
+    skewness_reach: f64,
 }
 
 /// What a later question about the ridge needs of one batch size.
@@ -59,7 +61,7 @@ impl RidgeFit {
                 by_shape: l.by_skewness,
             })
             .collect();
-        contest::transfer(&vertices, batch, self.options.confidence)
+        contest::transfer(&vertices, batch, self.options.confidence, self.skewness_reach)
     }
 }
 
@@ -99,5 +101,16 @@ pub fn fit_ridge(points: &[RidgePoint], options: &Options) -> Result<RidgeFit, R
         by_skewness: v.by_shape,
     });
     let vertices = located.collect();
-    Ok(RidgeFit { options: *options, best, exponent, scatter, skewness, forms, comparison_blocked, vertices })
+    let skewness_reach = settings.shape_reach();
+    Ok(RidgeFit {
+        options: *options,
+        best,
+        exponent,
+        scatter,
+        skewness,
+        forms,
+        comparison_blocked,
+        vertices,
+        skewness_reach,
+    })
 }

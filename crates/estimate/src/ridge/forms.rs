@@ -52,7 +52,7 @@ impl Form {
             (self, simpler),
             (Power | NoiseScale | AdamNoiseScale, Constant | Linear)
                 | (Power | AdamNoiseScale | Surge, SquareRoot)
-                | (AdamNoiseScale, NoiseScale)
+                | (AdamNoiseScale, NoiseScale | Power)
         )
     }
 

@@ -205,6 +205,8 @@ impl Valley {
         let place = |u| window.centre() + unbend(u, self.lambda);
         let low = self.x - (self.x - place(low)).max(0.0).hypot(shape);
         let high = self.x + (place(high) - self.x).max(0.0).hypot(shape);
+        // Beyond the window the parabola is a guess: it never moves a bound to there.
+        let (low, high) = (low.min(window.last()), high.max(window.first()));
         Span {
             low: match window.below {
                 _ if low >= window.first() => Some(low),

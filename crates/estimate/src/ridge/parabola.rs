@@ -24,8 +24,14 @@ impl Parabola {
         let mut r = [0.0; 3];
         for &(x, y) in points {
             let u = (x - centre) / size;
-            (0..5).for_each(|k| s[k] += u.powi(k as i32));
-            (0..3).for_each(|k| r[k] += y * u.powi(k as i32));
+            let mut power = 1.0;
+            for k in 0..5 {
+                s[k] += power;
+                if k < 3 {
+                    r[k] += y * power;
+                }
+                power *= u;
+            }
         }
         let inverse = inverse([[s[0], s[1], s[2]], [s[1], s[2], s[3]], [s[2], s[3], s[4]]])?;
         // Powers of u were divided by powers of the size.

@@ -94,7 +94,7 @@ pub(super) fn estimate(windows: &[Window<'_>]) -> (f64, f64) {
     let (mut low, mut high) = RANGE;
     let mut answer = PRIOR;
     // Each pass looks closer, until the grid is finer than the answer is uncertain.
-    for _ in 0..5 {
+    for _ in 0..9 {
         const STEPS: usize = 35;
         let width = (high - low) / STEPS as f64;
         let costs: Vec<(f64, f64)> =
