@@ -156,6 +156,22 @@ pub(super) fn best_gamma(points: &[TimePoint], judge: &Judge) -> (f64, Candidate
     })
 }
 
+/// [`best_gamma`] where it is known to lie near `gamma`, as after a small change of the times.
+pub(super) fn best_gamma_near(points: &[TimePoint], gamma: f64, judge: &Judge) -> (f64, Candidate) {
+    let at = |gamma: f64| best_at(points, gamma, judge);
+    let (low, high) = ((gamma / 1.6).max(1.0), (gamma * 1.6).min(10.0));
+    let found = golden(low.ln(), high.ln(), 10, |g| at(g.exp()).cost).exp();
+    // At an end of the bracket the valley lies elsewhere, unless it is an end of the range.
+    if (found < low * 1.02 && low > 1.0) || (found > high / 1.02 && high < 10.0) {
+        return best_gamma(points, judge);
+    }
+    let ends = [(low, 1.0), (high, 10.0)].into_iter().filter(|(end, last)| end == last).map(|(_, last)| last);
+    ends.fold((found, at(found)), |(gamma, fit), other| {
+        let rival = at(other);
+        if rival.cost <= fit.cost { (other, rival) } else { (gamma, fit) }
+    })
+}
+
 /// Best a and c of the overlap of a given γ: t^γ = a^γ + c^γ·B^γ is linear in its powers.
 pub(super) fn best_at(points: &[TimePoint], gamma: f64, judge: &Judge) -> Candidate {
     let unit = (points[0].seconds, points[points.len() - 1].batch);

@@ -30,13 +30,10 @@ pub(super) fn fit(rows: &[Row], seconds: &[f64], sd: &[f64]) -> Option<Linear> {
         .iter()
         .map(|row| std::array::from_fn(|j| if tops[j] > 0.0 { row[j] / tops[j] } else { 0.0 }))
         .collect();
+    let logs: Vec<f64> = seconds.iter().map(|t| t.ln()).collect();
     let cost = |k: &Row| {
-        let cost: f64 = scaled
-            .iter()
-            .zip(seconds)
-            .zip(sd)
-            .map(|((row, t), s)| huber((t.ln() - value(k, row).ln()) / s))
-            .sum();
+        let cost: f64 =
+            scaled.iter().zip(&logs).zip(sd).map(|((row, t), s)| huber((t - value(k, row).ln()) / s)).sum();
         if cost.is_finite() { cost } else { f64::INFINITY }
     };
     // Relative least squares, whose residuals (1 − f/t) an outlier upwards hardly moves.
@@ -69,7 +66,7 @@ pub(super) fn fit(rows: &[Row], seconds: &[f64], sd: &[f64]) -> Option<Linear> {
         }
         let gained = least - reached;
         (at, least) = (next, reached);
-        if gained <= 1e-10 * least {
+        if gained <= 1e-8 * least {
             break;
         }
     }

@@ -249,6 +249,9 @@ impl Scatter {
             return Self { total: 0.0, own, freedom: 1.0, known };
         }
         let total = variance(&residuals(points, &choice.best), freedom as f64);
+        // Where own errors explain the residuals, up to the upper quartile of χ², they are all there is: a scatter that
+        // is only ever added would widen the intervals of exact models too.
+        let total = if total <= own * chi_share(0.674_5, freedom as f64) { 0.0 } else { total };
         Self { total, own, freedom: freedom as f64, known }
     }
 
@@ -260,11 +263,14 @@ impl Scatter {
 
     /// [`Scatter::excess`] under its own uncertainty.
     fn drawn(&self, draws: &mut Draws) -> f64 {
-        // Wilson and Hilferty (1931).
-        let spread = 2.0 / (9.0 * self.freedom);
-        let chi = (1.0 - spread + draws.normal() * spread.sqrt()).max(0.1).powi(3);
-        self.excess(chi)
+        self.excess(chi_share(draws.normal(), self.freedom))
     }
+}
+
+/// χ²/ν at the normal quantile `z`, held above 0.001 (Wilson and Hilferty 1931).
+fn chi_share(z: f64, freedom: f64) -> f64 {
+    let spread = 2.0 / (9.0 * freedom);
+    (1.0 - spread + z * spread.sqrt()).max(0.1).powi(3)
 }
 
 /// Huber's Proposal 2 for the variance of residuals that have `freedom` degrees of freedom left (Huber 1964).
