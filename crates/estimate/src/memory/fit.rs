@@ -245,7 +245,7 @@ impl Line {
 }
 
 /// The power of two that all peaks are multiples of: how coarsely the allocator, or the meter, rounds.
-fn grain(points: &[MemoryPoint]) -> f64 {
+pub(super) fn grain(points: &[MemoryPoint]) -> f64 {
     let all = points.iter().fold(0, |bits, p| bits | p.peak_bytes);
     (1u64 << all.trailing_zeros().min(LARGEST_GRAIN.trailing_zeros())) as f64
 }
