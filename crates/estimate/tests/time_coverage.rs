@@ -53,7 +53,7 @@ fn coverage(regime: &Regime, trials: u64) -> ([f64; 5], f64) {
     let (mut held, mut asked, mut close) = ([0.0; 5], [0.0; 5], 0.0);
     let truth = regime.truth();
     for seed in 0..trials {
-        let options = Options { seed, resamples: 150, efficiencies: vec![0.8], ..Options::default() };
+        let options = Options { seed, resamples: 120, efficiencies: vec![0.8], ..Options::default() };
         let fit = fit_timings(&regime.timings(&mut source), &options).unwrap();
         let parts = [
             (&fit.overhead_seconds, A),
@@ -96,25 +96,25 @@ fn checked(name: &str, regime: Regime, trials: u64, parts: usize) {
 fn sum() {
     let regime =
         |per_batch, drift| Regime { model: TimeModel::Sum, count: 11, per_batch, drift, stalls: 0.05 };
-    checked("sum, 15 timings", regime(15, 0.0), 400, 3);
-    checked("sum, 60 timings", regime(60, 0.0), 300, 3);
-    checked("sum, 15 timings, drift 1 %", regime(15, 0.01), 300, 3);
-    checked("sum, 15 timings, drift 3 %", regime(15, 0.03), 300, 3);
+    checked("sum, 15 timings", regime(15, 0.0), 250, 3);
+    checked("sum, 60 timings", regime(60, 0.0), 150, 3);
+    checked("sum, 15 timings, drift 1 %", regime(15, 0.01), 250, 3);
+    checked("sum, 15 timings, drift 3 %", regime(15, 0.03), 150, 3);
 }
 
 #[test]
 fn max_and_overlap() {
     let regime = |model, count| Regime { model, count, per_batch: 15, drift: 0.0, stalls: 0.05 };
-    checked("max, 15 timings", regime(TimeModel::Max, 11), 200, 3);
-    checked("overlap 2, 15 timings", regime(TimeModel::Overlap { gamma: 2.0 }, 13), 200, 4);
+    checked("max, 15 timings", regime(TimeModel::Max, 11), 150, 3);
+    checked("overlap 2, 15 timings", regime(TimeModel::Overlap { gamma: 2.0 }, 13), 120, 4);
 }
 
 #[test]
 fn one_timing_per_batch() {
     let regime = |count, stalls| Regime { model: TimeModel::Sum, count, per_batch: 1, drift: 0.0, stalls };
-    checked("sum, one timing each, no stalls", regime(11, 0.0), 300, 3);
+    checked("sum, one timing each, no stalls", regime(11, 0.0), 250, 3);
     // Single timings do not show which of them is a stall: documented at 0.88 or better.
-    let (shares, _) = coverage(&regime(16, 0.05), 300);
+    let (shares, _) = coverage(&regime(16, 0.05), 200);
     println!("sum, one timing each, stalls: {shares:.3?}");
     assert!(shares[..3].iter().all(|s| *s >= 0.88), "{shares:?}");
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fit::Loss;
-use super::fit::{Judge, OVERLAP_FROM, STRONG_EVIDENCE, best_at, best_gamma_near, best_ridge, join, plain};
+use super::fit::{Judge, OVERLAP_FROM, STRONG_EVIDENCE, best_at, best_gamma_near, best_max, join, plain};
 use super::model::TimeModel;
 use super::points::{TimePoint, relative};
 use super::shapes::{TWO_SLOPES_FROM, quanta, stairs, two_slopes};
@@ -139,7 +139,7 @@ pub(super) fn refit(points: &[TimePoint], fit: &StepTime, judge: &Judge) -> Step
         StepTime::Model(old) => {
             let (model, found) = match old.model {
                 TimeModel::Sum => (TimeModel::Sum, best_at(points, 1.0, judge)),
-                TimeModel::Max => (TimeModel::Max, best_ridge(points, TimeModel::Max, Loss::Huber(judge))),
+                TimeModel::Max => (TimeModel::Max, best_max(points, Loss::Huber(&judge.sd))),
                 TimeModel::Overlap { gamma } => {
                     let (gamma, found) = best_gamma_near(points, gamma, judge);
                     (TimeModel::Overlap { gamma }, found)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choose::{Choice, ModelScore, choose, refit, residuals};
 use super::fit::OVERLAP_FROM;
-use super::model::TimeModel;
+use super::model::{TimeFit, TimeModel};
 use super::points::{TimeError, TimePoint};
 use super::step_time::StepTime;
 use super::timings::{BatchTimes, Group, Timing, group};
@@ -299,8 +299,8 @@ struct Resample<'a> {
 }
 
 impl Resample<'_> {
-    /// Fits of `form` to every resample, each turned into numbers.
-    fn fits(&self, form: &StepTime, of: impl Fn(&StepTime) -> Vec<f64>) -> Vec<Vec<f64>> {
+    /// Fits of `form` to every resample.
+    fn fits(&self, form: &StepTime) -> Vec<StepTime> {
         let one = |k: usize| {
             let mut draws = Draws::new(self.options.seed, k as u64);
             let excess = self.scatter.drawn(&mut draws);
@@ -312,16 +312,20 @@ impl Resample<'_> {
                     ..g.point()
                 })
                 .collect();
-            of(&refit(&points, form, &self.choice.judge))
+            refit(&points, form, &self.choice.judge)
         };
         (0..self.options.resamples).map(one).collect()
     }
 
     /// Percentile intervals of what is asked for.
     fn intervals(&self, form: &StepTime, asked: &Asked<'_>) -> Vec<(f64, f64)> {
-        let fits = self.fits(form, |fit| asked.of(fit));
-        let columns = fits.first().map_or(0, Vec::len);
-        (0..columns).map(|j| self.percentiles(fits.iter().map(|fit| fit[j]).collect())).collect()
+        let fits: Vec<[Vec<f64>; 2]> =
+            self.fits(form).iter().map(|fit| equals(fit).map(|end| asked.of(&end))).collect();
+        let columns = fits.first().map_or(0, |fit| fit[0].len());
+        let column = |j: usize, of: fn(f64, f64) -> f64| fits.iter().map(|f| of(f[0][j], f[1][j])).collect();
+        (0..columns)
+            .map(|j| (self.percentiles(column(j, f64::min)).0, self.percentiles(column(j, f64::max)).1))
+            .collect()
     }
 
     fn percentiles(&self, mut values: Vec<f64>) -> (f64, f64) {
@@ -358,14 +362,33 @@ impl Resample<'_> {
             },
             _ => 1.0,
         };
-        let fits = self.fits(&score.fit, |fit| vec![gamma(fit)]);
-        let (low, high) = self.percentiles(fits.into_iter().flatten().collect());
+        let (low, high) = self.percentiles(self.fits(&score.fit).iter().map(gamma).collect());
         let value = gamma(&score.fit);
         match (low <= 1.0, high >= 9.99) {
             (true, true) => Outcome::not_identified("every γ from 1 to 10 agrees with the times"),
             (false, true) => Outcome::LowerBound { low },
             _ => Outcome::Measured { value, low: low.min(value), high: high.max(value) },
         }
+    }
+}
+
+/// The two ends of all fits that give the same times at the tested batches: the maximum does not see work that nowhere
+/// exceeds the overhead, nor overhead that nowhere exceeds the work.
+fn equals(fit: &StepTime) -> [StepTime; 2] {
+    let StepTime::Model(model) = fit else { return [fit.clone(), fit.clone()] };
+    let (smallest, largest) = model.tested;
+    let (a, c) = (model.overhead_seconds, model.seconds_per_example);
+    let with = |overhead_seconds, seconds_per_example| {
+        StepTime::Model(TimeFit { overhead_seconds, seconds_per_example, ..model.clone() })
+    };
+    if model.model != TimeModel::Max {
+        [fit.clone(), fit.clone()]
+    } else if c * largest <= a {
+        [with(a, 0.0), with(a, a / largest)]
+    } else if a <= c * smallest {
+        [with(0.0, c), with(c * smallest, c)]
+    } else {
+        [fit.clone(), fit.clone()]
     }
 }
 
