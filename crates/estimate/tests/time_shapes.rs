@@ -23,7 +23,7 @@ fn powers(n: i32) -> Vec<f64> {
 }
 
 fn fitted(timings: &[Timing]) -> SpeedFit {
-    fit_timings(timings, &Options { resamples: 100, ..Options::default() }).unwrap()
+    fit_timings(timings, &Options { resamples: 100, ..Options::default() }).expect("timings in range")
 }
 
 #[test]
@@ -112,6 +112,22 @@ fn what_cannot_be_told_is_said() {
         let fit = fitted(&timed(&batches, 12, 0.01, 6, |b| model.join(2e-3, 1e-5 * b)));
         assert!(fit.shape_identified, "{:?} {:?}", fit.undecided, fit.scores);
         assert!(fit.gamma.low() >= Some(low), "{model:?}: {:?}", fit.gamma);
+    }
+}
+
+/// Theory §9.4: γ within 0.5 where both regimes were timed.
+#[test]
+fn gamma_is_recovered_from_raw_timings() {
+    let batches: Vec<f64> = (0..13).map(|i| 2f64.powi(i)).collect();
+    for (gamma, seeds) in [(1.5, 15), (2.0, 15), (3.0, 15)] {
+        let near = (0..seeds)
+            .filter(|seed| {
+                let t = |b: f64| TimeModel::Overlap { gamma }.join(2e-3, 1e-5 * b);
+                let fit = fitted(&timed(&batches, 12, 0.03, 300 + seed, t));
+                fit.gamma.value().is_some_and(|found| (found - gamma).abs() < 0.5)
+            })
+            .count();
+        assert!(near >= 14, "γ {gamma}: {near} of {seeds}");
     }
 }
 

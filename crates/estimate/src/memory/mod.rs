@@ -10,7 +10,7 @@
 //! convex and piecewise linear, with the smallest batches off the line (other kernels). A line through small batches
 //! mispredicts large ones many times over, so [`fit_memory`] uses only the largest batches that lie on one line to
 //! extrapolate, and the measured peaks themselves in between. [`MemoryFit::upper`] is what a decision should use: it
-//! allows for rounding by the allocator, scatter, and an ever wider band beyond what was measured. [`affine`] answers
+//! allows for rounding by the allocator, scatter, and an ever wider band beyond what was measured. [`affine()`] answers
 //! the simpler question of the two numbers, with intervals.
 //!
 //! # When it fails
