@@ -43,7 +43,7 @@ pub(super) fn binding(scene: &Scene<'_>, sample: &Sample, choice: &Choice) -> (B
         }
     }
     let ln_rate = |i: &usize| scene.middle[*i] - (scene.settings[*i].batch as f64).ln();
-    let fastest = alike.iter().map(ln_rate).fold(f64::INFINITY, f64::min);
+    let fastest = alike.iter().map(ln_rate).min_by(f64::total_cmp).unwrap_or(0.0);
     let throughput = (fastest - ln_rate(&choice.chosen)).min(0.0).exp();
     let steps = batch as f64 / (batch as f64 + critical);
     let percent = |share: f64| (100.0 * share).round();
