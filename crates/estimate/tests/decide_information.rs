@@ -134,6 +134,9 @@ fn a_blunt_noise_scale_is_measured_again_and_a_sharp_one_is_not() {
     };
     let (sharp, blunt) = (value(0.0), value(1.5));
     assert_eq!(sharp.0, 0.0);
+    // A little sampling error tells little: what it would bring to know it is far from knowing B_c.
+    let fair = value(0.2);
+    assert!(0.0 < fair.0 && fair.0 < 0.1 * fair.1, "{fair:?}");
     assert!(blunt.0 > 0.02 && blunt.1 > blunt.0, "{blunt:?}");
     assert!(sharp.1 > WORTHWHILE, "the prior is the doubt that a sweep removes: {sharp:?}");
 }
@@ -161,16 +164,30 @@ fn the_shape_is_measured_where_it_is_the_doubt() {
         overhead_seconds: 2e-3,
         seconds_per_example: 1e-5,
     };
-    let decide = |gammas: [f64; 2]| {
-        let time = TimeBelief::Model { batches: powers_of_two(1, 1 << 14), draws: gammas.map(draw).to_vec() };
-        Problem::new(time, belief(5000.0, 0.05)).decide().unwrap()
+    let decide = |gammas: &[f64], ln_sd: f64| {
+        let draws = gammas.iter().map(|gamma| draw(*gamma)).collect();
+        let time = TimeBelief::Model { batches: powers_of_two(1, 1 << 14), draws };
+        Problem::new(time, belief(5000.0, ln_sd)).decide().unwrap()
     };
-    let open = decide([1.0, 10.0]);
+    let open = decide(&[1.0, 10.0], 0.05);
     let shape = worth(&open, Measurement::Shape);
     assert!(shape.value > WORTHWHILE && shape.words.contains("200"), "{shape:?}");
-    let closed = decide([2.0, 2.0]);
+    let closed = decide(&[2.0, 2.0], 0.05);
     assert!(closed.worth.iter().all(|w| w.measurement != Measurement::Shape));
     assert_eq!(closed.next_measurement, None);
+    // B_c known: the least mean regret over the shapes is all that knowing the shape can gain.
+    let time = |gamma: f64, b: u64| {
+        let seconds = TimeModel::Overlap { gamma }.join(2e-3, 1e-5 * b as f64);
+        time_to_target_relative(seconds, b as f64, 5000.0)
+    };
+    let grid = powers_of_two(1, 1 << 14);
+    let regret = |gamma: f64, b: u64| {
+        time(gamma, b) / grid.iter().map(|b| time(gamma, *b)).min_by(f64::total_cmp).unwrap() - 1.0
+    };
+    let mean = |b: &u64| 0.75 * regret(1.0, *b) + 0.25 * regret(10.0, *b);
+    let wanted = grid.iter().map(mean).min_by(f64::total_cmp).unwrap();
+    let found = worth(&decide(&[1.0, 10.0, 1.0, 1.0], 0.0), Measurement::Shape).value;
+    assert!(wanted > 0.01 && (found - wanted).abs() < 1e-9, "{found} {wanted}");
 }
 
 #[test]

@@ -162,6 +162,17 @@ fn the_cautious_rule_guards_the_quantile() {
     assert!(differ > 0);
 }
 
+/// Where the overhead is long, a wide belief finds least regret above the time-optimal batch: not followed.
+#[test]
+fn nothing_above_the_time_optimal_batch_is_chosen() {
+    let candidate =
+        |k: u32| Candidate { batch: 1 << k, seconds: 1e-2 + 1e-6 * f64::from(1 << k), relative_error: 0.0 };
+    let candidates = (0..=15).map(candidate).collect();
+    let d = Problem::new(TimeBelief::Measured { candidates }, belief(40.0, 2.0)).decide().unwrap();
+    assert!(d.equivalent.0 > d.time_optimal, "{:?} {}", d.equivalent, d.time_optimal);
+    assert_eq!((d.batch_size, d.time_optimal), (512, 512));
+}
+
 #[test]
 fn with_s_min_times_and_examples_are_absolute() {
     let steps = |ln_sd: f64, correlation: f64| Some(StepsBelief { median: 700.0, ln_sd, correlation });
@@ -250,6 +261,21 @@ fn devices_are_chosen_with_the_batch() {
             (s.time.median / (time(s.batch as f64, s.devices as f64) / best) - 1.0).abs() < 1e-9
         })
     );
+}
+
+#[test]
+fn devices_that_gain_next_to_nothing_are_not_taken() {
+    let mut fewer = 0;
+    for k in 0..20 {
+        let sync = 1e-4 * 1.5f64.powi(k);
+        let d = Problem { devices: Some(devices(sync)), ..problem() }.decide().unwrap();
+        let best = d.standings.iter().min_by(|a, b| a.expected_regret.total_cmp(&b.expected_regret)).unwrap();
+        let limit = best.expected_regret + EQUIVALENT;
+        assert!(d.standings.iter().all(|s| s.devices >= d.devices || s.expected_regret > limit), "{sync}");
+        assert!(d.expected_regret <= limit);
+        fewer += u32::from(d.devices < best.devices);
+    }
+    assert!(fewer > 0);
 }
 
 #[test]
