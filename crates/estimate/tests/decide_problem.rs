@@ -266,9 +266,10 @@ fn devices_are_chosen_with_the_batch() {
 #[test]
 fn devices_that_gain_next_to_nothing_are_not_taken() {
     let mut fewer = 0;
-    for k in 0..20 {
-        let sync = 1e-4 * 1.5f64.powi(k);
-        let d = Problem { devices: Some(devices(sync)), ..problem() }.decide().unwrap();
+    for k in 0..60 {
+        let sync = 1e-3 * 1.07f64.powi(k);
+        let p = Problem { time: model(1 << 13), devices: Some(devices(sync)), n_draws: 10, ..problem() };
+        let d = p.decide().unwrap();
         let best = d.standings.iter().min_by(|a, b| a.expected_regret.total_cmp(&b.expected_regret)).unwrap();
         let limit = best.expected_regret + EQUIVALENT;
         assert!(d.standings.iter().all(|s| s.devices >= d.devices || s.expected_regret > limit), "{sync}");
