@@ -12,6 +12,13 @@
 
 pub mod blocks;
 mod chi_square;
+//! Read in the order of the data: [`noise`] (one θ) → [`fieller`] (the interval of a ratio) → [`trajectory`] (a
+//! whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
+//! device), [`ridge`] (the learning rate), [`compare`] (is a larger batch no worse?), and [`decide`], which joins them. [`grade`] names how far an answer
+//! may be trusted.
+#![warn(missing_docs)]
+
+pub mod compare;
 pub mod critical;
 pub mod decide;
 pub mod fieller;
