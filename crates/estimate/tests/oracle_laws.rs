@@ -158,7 +158,9 @@ proptest! {
                 if let Ok(x) = l.preconditioned_flat(&h) { prop_assert!(finite(x)) }
             }
             if let Ok(l) = LinearRegression::new(h.clone(), v.clone(), a) {
-                let _ = (l.loss(), l.one_step(), l.local(), l.example(t, t, t).gradient());
+                let _ = (l.loss(), l.one_step(), l.local());
+                let drawn = l.example(t, t, t).gradient();
+                prop_assert!(drawn.iter().chain(&l.gradient()).all(|g| g.is_finite()), "{:?}", l);
             }
             let spread: Vec<f64> = m[..n].to_vec();
             if let Ok(s) = SignDescent::new(v.clone(), spread, h) {
@@ -175,7 +177,8 @@ proptest! {
             let _ = (w.steps_to_target(m[0], m[1], m[2]), w.learning_rate_limit(m[0]));
         }
         if let Ok(g) = GaussianGradients::new(v.clone(), m[..n].to_vec()) {
-            let _ = (g.example(t, t, t), g.batch(a, t, t, t));
+            prop_assert!(g.example(t, t, t).iter().all(|x| x.is_finite()));
+            if let Ok(x) = g.batch(a, t, t, t) { prop_assert!(x.iter().all(|x| x.is_finite())) }
         }
     }
 }
