@@ -61,14 +61,14 @@ const DEPTH: f64 = 1e-12;
 /// The grid ends where the steps are this many times the fewest: beyond, they grow as 1/η.
 const ENOUGH: f64 = 4.0;
 
-const GOLDEN_STEPS: usize = 32;
+const GOLDEN_STEPS: usize = 24;
 
 /// Steps for which the grid is first tried, and by how much more it is then.
 const FIRST_LIMIT: u64 = 1024;
 const LIMIT_RATIO: u64 = 8;
 
-/// Halvings to the ends of the range of best learning rates: 0.25 shrinks to 4e-9.
-const END_STEPS: usize = 26;
+/// Halvings to the ends of the range of best learning rates: 0.25 shrinks to 2e-7.
+const END_STEPS: usize = 20;
 
 impl Quadratic {
     /// The first step with an expected loss below `target`, among the first `limit`.
