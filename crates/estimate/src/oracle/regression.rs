@@ -8,8 +8,8 @@
 //! **B_simple = 1 + (q+σ²)tr H/‖Hδ‖²**, **B_noise = 1 + (q+σ²)tr(H²)/δᵀH³δ**.
 //!
 //! The expected loss ½(q+σ²) is a quadratic, so the one-step formulas of [`OneStep`] are exact here, for any batch from
-//! 1 on. Far from w* the noise shrinks with the gradient and both scales stay near tr H·q/‖Hδ‖²; near it σ² is all that
-//! is left, and they grow without bound: the reason why noise scales rise during training.
+//! 1 on. Far from w* the noise shrinks with the gradient and both scales stay where they are (q grows as ‖Hδ‖² does);
+//! near it σ² is all that is left, and they grow without bound: one reason why noise scales rise during training.
 //!
 //! ```
 //! use batchwise_estimate::oracle::{LinearRegression, Symmetric};

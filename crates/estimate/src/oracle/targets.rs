@@ -4,6 +4,17 @@
 //! Where it is not, and for heavy ball and averaging, the *first* passage counts: a run may dip below the target and
 //! come back, and a bisection would miss it.
 //!
+//! Tuned steps to a loss of 0.1 on the paper's model with K = 100 (computed here; theory §3.3 has the second column):
+//!
+//! | B | SGD | heavy ball, μ = 0.9 | averaging, γ = 0.9 |
+//! |---|---|---|---|
+//! | 1 | 1719 | 1700 | 1482 |
+//! | 16 | 124 | 103 | 52 |
+//! | 64 | 51 | 35 | 40 |
+//! | 512 | 32 | 23 | 38 |
+//!
+//! Momentum is of use where the batch is large (1 % fewer steps at B = 1, 28 % at 512), averaging where it is small.
+//!
 //! ```
 //! use batchwise_estimate::oracle::{Optimizer, Quadratic};
 //!
