@@ -16,6 +16,8 @@ mod chi_square;
 //! whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
 //! device), [`ridge`] (the learning rate), [`compare`] (is a larger batch no worse?), and [`decide`], which joins them. [`grade`] names how far an answer
 //! may be trusted.
+//! device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an answer
+//! may be trusted. [`oracle`] is the other side: small worlds in which the right answer is known.
 #![warn(missing_docs)]
 
 pub mod compare;
@@ -25,6 +27,7 @@ pub mod fieller;
 pub mod grade;
 pub mod memory;
 pub mod noise;
+pub mod oracle;
 pub mod outcome;
 mod random;
 pub mod ridge;
