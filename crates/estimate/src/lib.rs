@@ -8,6 +8,7 @@
 //! pairs are correlated) → [`trajectory`] (a whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
 //! device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an answer
 //! may be trusted, and [`unit`](mod@unit) what an example is.
+//! may be trusted. [`tradeoff`] measures the critical batch size itself, from steps to a target at several batch sizes.
 #![warn(missing_docs)]
 
 pub mod blocks;
@@ -36,6 +37,7 @@ mod search;
 mod student;
 pub mod time;
 mod time_curve;
+pub mod tradeoff;
 pub mod trajectory;
 mod twofold;
 pub mod unit;
