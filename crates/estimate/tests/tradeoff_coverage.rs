@@ -200,7 +200,7 @@ fn batch_effects_widen_the_interval() {
         let world = World { batch_sd: sd, ..wide() };
         nominal(&format!("2^-3…2^3, batch effects {sd}"), &world);
         let seeds = Options { spread: Spread::Seeds, ..Options::default() };
-        let t = tally(&format!("2^-3…2^3, batch effects {sd}, seeds' scale"), &world, &seeds, REPS);
+        let t = tally(&format!("2^-3…2^3, batch effects {sd}, seeds' scale"), &world, &seeds, REPS / 4);
         assert!(t.b_crit < seeds_only, "{t:?}");
     }
 }
@@ -210,7 +210,7 @@ fn wild_runs_widen_it_little() {
     let world = World { wild: 0.05, ..wide() };
     let robust = nominal("2^-3…2^3, 5 % wild ×/÷3", &world);
     let square = Options { loss: Loss::Square, ..Options::default() };
-    let t = tally("2^-3…2^3, 5 % wild ×/÷3, least squares", &world, &square, REPS);
+    let t = tally("2^-3…2^3, 5 % wild ×/÷3, least squares", &world, &square, REPS / 4);
     assert!(robust.width < 1.15 && t.width > 1.3, "{robust:?} {t:?}");
 }
 
@@ -225,12 +225,12 @@ fn censored_runs_keep_the_coverage() {
     nominal("2^-3…2^3, censored at 5 S_min, seeds 15 %", &noisy);
     let mut source = Source::new(5);
     let (mut kept, mut dropped) = (0.0, 0.0);
-    for _ in 0..REPS {
+    for _ in 0..REPS / 4 {
         let runs = noisy.runs(&mut source);
         let left: Vec<Run> = runs.iter().copied().filter(|r| matches!(r.end, End::Reached { .. })).collect();
         let ln = |runs: &[Run]| {
             let curve = fit_tradeoff(runs, &Options::default()).unwrap().curve.unwrap();
-            (curve.b_crit / B_CRIT).ln().clamp(-3.0, 3.0) / REPS as f64
+            (curve.b_crit / B_CRIT).ln().clamp(-3.0, 3.0) / (REPS / 4) as f64
         };
         kept += ln(&runs);
         dropped += ln(&left);
