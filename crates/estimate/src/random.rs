@@ -3,6 +3,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+/// No normal draw is larger: √(2·54·ln 2) = 8.65.
+pub(crate) const LARGEST_NORMAL: f64 = 9.0;
+
 /// One stream of draws.
 pub(crate) struct Draws {
     generator: ChaCha8Rng,

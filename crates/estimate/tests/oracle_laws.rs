@@ -69,7 +69,7 @@ proptest! {
     fn runs_end_where_they_are_said_to(world in model(), eta in 0.05f64..1.9, share in 0.0f64..0.95) {
         for setting in [
             Setting::sgd(2.0, eta),
-            Setting::heavy_ball(2.0, eta, share),
+            Setting::heavy_ball(2.0, eta * (1.0 + share), share),
             Setting::averaged(2.0, eta, share),
         ] {
             let end = world.loss(&setting, MAX_STEPS).unwrap();
@@ -158,7 +158,9 @@ proptest! {
                 if let Ok(x) = l.preconditioned_flat(&h) { prop_assert!(finite(x)) }
             }
             if let Ok(l) = LinearRegression::new(h.clone(), v.clone(), a) {
-                let _ = (l.loss(), l.one_step(), l.local(), l.example(t, t, t).gradient());
+                let _ = (l.loss(), l.one_step(), l.local());
+                let drawn = l.example(t, t, t).gradient();
+                prop_assert!(drawn.iter().chain(&l.gradient()).all(|g| g.is_finite()), "{:?}", l);
             }
             let spread: Vec<f64> = m[..n].to_vec();
             if let Ok(s) = SignDescent::new(v.clone(), spread, h) {
@@ -175,7 +177,8 @@ proptest! {
             let _ = (w.steps_to_target(m[0], m[1], m[2]), w.learning_rate_limit(m[0]));
         }
         if let Ok(g) = GaussianGradients::new(v.clone(), m[..n].to_vec()) {
-            let _ = (g.example(t, t, t), g.batch(a, t, t, t));
+            prop_assert!(g.example(t, t, t).iter().all(|x| x.is_finite()));
+            if let Ok(x) = g.batch(a, t, t, t) { prop_assert!(x.iter().all(|x| x.is_finite())) }
         }
     }
 }
@@ -204,6 +207,9 @@ fn what_is_refused_is_named() {
     let diverged = world.loss(&Setting::sgd(1.0, 3.0), 10_000).unwrap_err();
     assert!(matches!(diverged, OracleError::Overflow { .. }), "{diverged}");
     assert_eq!(world.stationary_loss(&Setting::sgd(1.0, 2.0)).unwrap(), None);
+    let heavy = |eta| world.stationary_loss(&Setting::heavy_ball(1.0, eta, 0.9)).unwrap();
+    assert!(heavy(3.801).is_none() && heavy(3.799).is_some());
+    assert_eq!(world.learning_rate_limit(Optimizer::HeavyBall { momentum: 0.9 }).unwrap(), 3.8);
     assert_eq!(world.steps_to_target(&Setting::sgd(1.0, 3.0), 1e-3, MAX_STEPS).unwrap(), Reach::Unreachable);
     assert_eq!(
         world.steps_to_target(&Setting::heavy_ball(1.0, 5.0, 0.9), 1e-3, MAX_STEPS).unwrap(),

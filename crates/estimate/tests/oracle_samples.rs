@@ -49,7 +49,8 @@ fn a_step_of_regression_gains_what_is_stated() {
     let world = LinearRegression::new(h.clone(), delta.to_vec(), 0.5).unwrap();
     let step = world.one_step().unwrap();
     let loss = |d: &[f64]| -> f64 {
-        let form: f64 = (0..3).map(|i| (0..3).map(|j| d[i] * h.at(i, j) * d[j]).sum::<f64>()).sum();
+        let form: f64 =
+            (0..3).map(|i| (0..3).map(|j| d[i] * h.get(i, j).expect("an entry") * d[j]).sum::<f64>()).sum();
         0.5 * (form + 0.5)
     };
     for (stream, batch) in [(0, 1), (1, 16)] {
@@ -78,7 +79,7 @@ fn examples_of_regression_have_the_stated_gradient_and_spread() {
         agree(mean(draws.iter().map(|d| d[i])), g[i], 0.05);
         for j in 0..2 {
             let products = draws.iter().map(|d| (d[i] - g[i]) * (d[j] - g[j]));
-            agree(mean(products), stated.covariance().at(i, j), 0.1);
+            agree(mean(products), stated.covariance().get(i, j).expect("an entry"), 0.1);
         }
     }
 }

@@ -24,7 +24,7 @@ fn transposed(a: &[Vec<f64>]) -> Vec<Vec<f64>> {
 }
 
 fn rows(a: &Symmetric) -> Vec<Vec<f64>> {
-    (0..a.dimension()).map(|i| (0..a.dimension()).map(|j| a.at(i, j)).collect()).collect()
+    (0..a.dimension()).map(|i| (0..a.dimension()).map(|j| a.get(i, j).expect("an entry")).collect()).collect()
 }
 
 /// A loss in other coordinates θ = Aψ: G' = AᵀG, H' = AᵀHA, Σ' = AᵀΣA.
@@ -119,8 +119,12 @@ fn only_orthogonal_coordinates_leave_the_noise_scales_as_they_are() {
 
     // tr(H⁻¹Σ)/GᵀH⁻¹G, the scale of Newton's step, is the same in all coordinates.
     let inverse = |m: &Symmetric| {
-        let d = m.at(0, 0) * m.at(1, 1) - m.at(0, 1) * m.at(0, 1);
-        matrix(&[&[m.at(1, 1) / d, -m.at(0, 1) / d], &[-m.at(0, 1) / d, m.at(0, 0) / d]])
+        let d = m.get(0, 0).expect("an entry") * m.get(1, 1).expect("an entry")
+            - m.get(0, 1).expect("an entry") * m.get(0, 1).expect("an entry");
+        matrix(&[
+            &[m.get(1, 1).expect("an entry") / d, -m.get(0, 1).expect("an entry") / d],
+            &[-m.get(0, 1).expect("an entry") / d, m.get(0, 0).expect("an entry") / d],
+        ])
     };
     let newton = |l: &LocalQuadratic| l.preconditioned(&inverse(l.hessian())).unwrap();
     let (there, old) = (newton(&moved(&here, &a)), newton(&here));
@@ -238,7 +242,7 @@ fn sign_descent_is_the_table() {
     let gain = |f: f64| world.gain(64.0, f * best).unwrap().unwrap();
     near(gain(0.5) / gain(1.0), 0.75, 1e-12);
     near(gain(1.2) / gain(1.0), 0.96, 1e-12);
-    // π/2·(1/.03)²... of the strongest coordinates, μ/σ = .02.
+    // The strongest coordinates have μ/σ = .02.
     near(world.small_batch_range().unwrap(), std::f64::consts::PI / 2.0 * 2500.0, 1e-12);
 }
 
@@ -282,4 +286,13 @@ fn without_coupling_there_is_no_surge() {
     let still = SignDescent::new(vec![0.0], vec![1.0], Symmetric::diagonal(&[1.0]).unwrap()).unwrap();
     assert_eq!((still.best_learning_rate(8.0).unwrap(), still.large_batch_limit()), (None, None));
     assert_eq!(still.small_batch_range(), None);
+}
+
+#[test]
+fn a_signal_beyond_all_noise_has_a_sure_sign() {
+    let h = Symmetric::diagonal(&[1.0, 1.0]).unwrap();
+    let world = SignDescent::new(vec![f64::MAX, -1.0], vec![5e-324, 5e-324], h).unwrap();
+    for batch in [5e-324, 1.0, f64::MAX] {
+        assert_eq!(world.mean_sign(batch).unwrap(), [1.0, -1.0], "{batch}");
+    }
 }

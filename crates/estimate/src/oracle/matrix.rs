@@ -10,7 +10,7 @@ use super::error::{OracleError, all_finite, length};
 /// use batchwise_estimate::oracle::Symmetric;
 ///
 /// let h = Symmetric::from_rows(&[vec![2.0, 1.0], vec![1.0, 3.0]])?;
-/// assert_eq!((h.dimension(), h.trace(), h.at(0, 1)), (2, 5.0, 1.0));
+/// assert_eq!((h.dimension(), h.get(0, 1), h.get(0, 2)), (2, Some(1.0), None));
 /// assert!(Symmetric::from_rows(&[vec![2.0, 1.0], vec![0.0, 3.0]]).is_err());
 /// # Ok::<(), batchwise_estimate::oracle::OracleError>(())
 /// ```
@@ -70,19 +70,18 @@ impl Symmetric {
         self.dimension
     }
 
-    /// The entry of this row and column.
-    ///
-    /// # Panics
-    /// Beyond the matrix, as a slice does.
+    /// The entry of this row and column; `None` beyond the matrix.
     #[must_use]
-    pub fn at(&self, row: usize, column: usize) -> f64 {
-        assert!(column < self.dimension, "column {column} of a matrix of {}", self.dimension);
+    pub fn get(&self, row: usize, column: usize) -> Option<f64> {
+        (row < self.dimension && column < self.dimension).then(|| self.at(row, column))
+    }
+
+    pub(super) fn at(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.dimension + column]
     }
 
-    /// The sum of the diagonal. It may be infinite where the entries are near the largest float.
-    #[must_use]
-    pub fn trace(&self) -> f64 {
+    /// The sum of the diagonal.
+    pub(super) fn trace(&self) -> f64 {
         (0..self.dimension).map(|i| self.at(i, i)).sum()
     }
 

@@ -53,7 +53,7 @@ impl Quadratic {
     pub fn mean_noise_scale(&self, setting: &Setting, steps: u64) -> Result<MeanNoiseScale, OracleError> {
         let setting = setting.check()?;
         if steps > SCAN_BUDGET / self.curvature().len() as u64 {
-            let allowed = "at most a billion steps times modes";
+            let allowed = "at most 200 million steps times modes";
             return Err(OracleError::BadValue { what: "number of steps", value: steps as f64, allowed });
         }
         let maps = single_steps(self, &setting);

@@ -8,8 +8,8 @@
 //! **B_simple = 1 + (q+σ²)tr H/‖Hδ‖²**, **B_noise = 1 + (q+σ²)tr(H²)/δᵀH³δ**.
 //!
 //! The expected loss ½(q+σ²) is a quadratic, so the one-step formulas of [`OneStep`] are exact here, for any batch from
-//! 1 on. Far from w* the noise shrinks with the gradient and both scales stay near tr H·q/‖Hδ‖²; near it σ² is all that
-//! is left, and they grow without bound: the reason why noise scales rise during training.
+//! 1 on. Far from w* the noise shrinks with the gradient and both scales stay where they are (q grows as ‖Hδ‖² does);
+//! near it σ² is all that is left, and they grow without bound: one reason why noise scales rise during training.
 //!
 //! ```
 //! use batchwise_estimate::oracle::{LinearRegression, Symmetric};
@@ -26,6 +26,7 @@
 use super::error::{OracleError, all_finite, answer, length, not_negative};
 use super::matrix::{Symmetric, dot};
 use super::one_step::{LocalQuadratic, OneStep};
+use crate::random::LARGEST_NORMAL;
 
 /// Linear regression at a distance δ from the truth.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,12 +42,18 @@ impl LinearRegression {
     /// noise.
     ///
     /// # Errors
-    /// H not positive definite, δ of another length or not finite, σ² negative or not finite.
+    /// H not positive definite, δ of another length or not finite, σ² negative or not finite;
+    /// [`OracleError::Overflow`] where the gradient of an example may be beyond a float.
     pub fn new(covariance: Symmetric, deviation: Vec<f64>, noise: f64) -> Result<Self, OracleError> {
         all_finite("deviation", &deviation)?;
         length("deviation", deviation.len(), covariance.dimension())?;
         not_negative("label noise", noise)?;
         let factor = covariance.cholesky()?;
+        // |x_i| and |residual| at the largest normal draw; they bound H and Hδ too.
+        let input: Vec<f64> = factor.iter().map(|row| LARGEST_NORMAL * sum_of_sizes(row)).collect();
+        let sizes: Vec<f64> = deviation.iter().map(|d| d.abs()).collect();
+        let residual = dot(&input, &sizes) + LARGEST_NORMAL * noise.sqrt();
+        answer("the gradient of an example", input.iter().fold(0.0, |a: f64, &x| a.max(x)) * residual)?;
         Ok(Self { covariance, factor, deviation, noise })
     }
 
@@ -81,7 +88,7 @@ impl LinearRegression {
         answer("the loss", (self.covariance.form(&self.deviation) + self.noise) / 2.0)
     }
 
-    /// The gradient G = Hδ.
+    /// The gradient G = Hδ, always finite.
     #[must_use]
     pub fn gradient(&self) -> Vec<f64> {
         self.covariance.times(&self.deviation)
@@ -119,4 +126,8 @@ impl LinearRegression {
         }
         .whole()
     }
+}
+
+fn sum_of_sizes(values: &[f64]) -> f64 {
+    values.iter().map(|v| v.abs()).sum()
 }

@@ -29,7 +29,7 @@ use super::matrix::dot;
 use super::optimizer::{Optimizer, Setting};
 use super::quadratic::Quadratic;
 use super::regression::LinearRegression;
-use crate::random::Draws;
+use crate::random::{Draws, LARGEST_NORMAL};
 
 /// Per-example gradients g_i ~ N(G, diag λ), for which theory §1.3 knows every variance.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +42,17 @@ impl GaussianGradients {
     /// From the mean G and the variances λ of one example's gradient.
     ///
     /// # Errors
-    /// Lists that are empty or of unequal lengths, a mean that is not finite, a variance that is negative or not finite.
+    /// Lists that are empty or of unequal lengths, a mean that is not finite, a variance that is negative or not finite;
+    /// [`OracleError::Overflow`] where a draw may be beyond a float.
     pub fn new(mean: Vec<f64>, variance: Vec<f64>) -> Result<Self, OracleError> {
         all_finite("mean", &mean)?;
         all_not_negative("variance", &variance)?;
         length("variance", variance.len(), mean.len())?;
-        Ok(Self { mean, deviation: variance.into_iter().map(f64::sqrt).collect() })
+        let deviation: Vec<f64> = variance.into_iter().map(f64::sqrt).collect();
+        for (m, s) in mean.iter().zip(&deviation) {
+            answer("a draw", m.abs() + LARGEST_NORMAL * s)?;
+        }
+        Ok(Self { mean, deviation })
     }
 
     /// The gradient of one example.
@@ -60,10 +65,12 @@ impl GaussianGradients {
     /// mean of the examples of the same address.
     ///
     /// # Errors
-    /// A batch that is no positive number.
+    /// A batch that is no positive number; [`OracleError::Overflow`] where it is so far below 1 that the draw is beyond
+    /// a float.
     pub fn batch(&self, batch: f64, seed: u64, stream: u64, position: u64) -> Result<Vec<f64>, OracleError> {
         let share = positive("batch size", batch)?.sqrt().recip();
-        Ok(self.scaled(share, &mut Draws::at(seed, stream, position, self.mean.len())))
+        let draw = self.scaled(share, &mut Draws::at(seed, stream, position, self.mean.len()));
+        draw.into_iter().map(|g| answer("a draw", g)).collect()
     }
 
     fn scaled(&self, share: f64, draws: &mut Draws) -> Vec<f64> {

@@ -23,7 +23,7 @@
 //! # Ok::<(), batchwise_estimate::oracle::OracleError>(())
 //! ```
 
-use std::f64::consts::PI;
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erf;
@@ -86,8 +86,8 @@ impl SignDescent {
     /// # Errors
     /// A batch that is no positive number.
     pub fn mean_sign(&self, batch: f64) -> Result<Vec<f64>, OracleError> {
-        let root = (positive("batch size", batch)? / 2.0).sqrt();
-        // μ/σ may overflow; the product with √B may then be any size, and erf of it is ±1.
+        // Of these two factors neither is 0, so that a μ/σ that overflows still has a sign: erf(±∞) = ±1.
+        let root = positive("batch size", batch)?.sqrt() * FRAC_1_SQRT_2;
         Ok(self.mean.iter().zip(&self.deviation).map(|(m, s)| erf(root * (m / s))).collect())
     }
 
