@@ -31,6 +31,7 @@ mod object;
 mod picture;
 mod record;
 mod ridge;
+mod row;
 mod settings;
 mod source;
 mod speed;

@@ -3,8 +3,9 @@
 use super::FitError;
 use super::columns::Wanted;
 use super::error::shown;
+use super::row::Row;
 use super::source::Source;
-use super::table::{FileRead, Row, Table};
+use super::table::{FileRead, Table};
 use batchwise_estimate::noise::{Measurement, MicroNorm, NormSums, measure_pair};
 use std::collections::HashMap;
 

@@ -166,10 +166,12 @@ fn best_keys(best: &BestAtBatch, points: &[RidgePoint]) -> BestKeys {
 }
 
 fn words(draft: &mut Draft, fit: &RidgeFit, exponent: &Number, settings: &Settings) {
-    draft.line("exponent", format!("{} of LR* ∝ B^p", exponent.words(settings, three)));
+    let law = if exponent.grade == "not_identified" { "" } else { " of LR* ∝ B^p" };
+    draft.line("exponent", format!("{}{law}", exponent.words(settings, three)));
     for best in &fit.best {
         let mut words = Number::from(&best.learning_rate).words(settings, num);
-        match best.at_edge {
+        // Where there is no number, its reason names the edge.
+        match best.at_edge.filter(|_| best.learning_rate.grade() != "not_identified") {
             Some(Edge::Low) => words.push_str(", at the lower edge of the grid"),
             Some(Edge::High) => words.push_str(", at the upper edge of the grid"),
             None => {}
@@ -178,7 +180,9 @@ fn words(draft: &mut Draft, fit: &RidgeFit, exponent: &Number, settings: &Settin
     }
     let law = match &fit.forms.verdict {
         FormVerdict::Preferred { form } => format!("{}, in the range that was tried", form_words(*form)),
-        FormVerdict::CannotTell { among } if among.is_empty() => "cannot be told".to_owned(),
+        FormVerdict::CannotTell { among } if among.is_empty() || among.len() == Form::ALL.len() => {
+            "cannot be told".to_owned()
+        }
         FormVerdict::CannotTell { among } => {
             let names: Vec<&str> = among.iter().map(|form| form_words(*form)).collect();
             format!("cannot be told: {}", names.join(", "))

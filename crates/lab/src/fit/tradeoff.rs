@@ -3,8 +3,9 @@
 use super::answer::{Answer, Draft, Number, grade, sentence, three};
 use super::columns::Wanted;
 use super::picture;
+use super::row::Row;
 use super::settings::Settings;
-use super::table::{FileRead, Row, Table};
+use super::table::{FileRead, Table};
 use super::{FitError, Source};
 use crate::report::text::{int, percent_rough};
 use batchwise_estimate::grade::Grade;
@@ -179,8 +180,8 @@ fn next(fit: &TradeoffFit, settings: &Settings) -> String {
     let reached = || fit.batches.iter().filter(|b| b.steps.is_some()).map(|b| b.batch);
     let (smallest, largest) = (reached().fold(f64::INFINITY, f64::min), reached().fold(0.0, f64::max));
     match fit.grade {
-        Grade::LowerBound => format!("Run larger batches, up to {} and beyond: all those tried scale nearly perfectly.", three(4.0 * largest)),
-        Grade::UpperBound => format!("Run smaller batches, down to {}: all those tried are saturated.", three((smallest / 8.0).max(1.0))),
+        Grade::LowerBound => format!("Run larger batches, up to {} and beyond: all those tried scale nearly perfectly.", int((4.0 * largest) as u64)),
+        Grade::UpperBound => format!("Run smaller batches, down to {}: all those tried are saturated.", int((smallest / 8.0).max(1.0) as u64)),
         Grade::Untuned => "Tune the learning rate at each batch size and run again.".to_owned(),
         Grade::ModelMisfit => "Look at the picture: tune the learning rate where a point is off, or run that batch size again.".to_owned(),
         Grade::Measured => match fit.b_crit {
