@@ -7,6 +7,7 @@
 //! - [`progress`]: the clock, as types, so that steps are never added to examples.
 //! - [`length`]: lengths in examples, tokens, epochs, or parts of the run.
 //! - [`lr`]: learning-rate schedules, also as a text.
+//! - [`batch`]: batch-size schedules, also as a text, together with the learning rate that follows them.
 //! - [`rules`]: how the learning rate follows a change of batch size.
 //! - [`text`]: how those texts are read.
 //!
@@ -14,12 +15,14 @@
 
 #![warn(missing_docs)]
 
+pub mod batch;
 pub mod length;
 pub mod lr;
 pub mod progress;
 pub mod rules;
 pub mod text;
 
+pub use batch::{BatchSchedule, BatchSpec, Pair};
 pub use length::{Length, LengthError, RunLength};
 pub use lr::{LrSpec, Schedule};
 pub use progress::{Examples, LearningRate, Steps};

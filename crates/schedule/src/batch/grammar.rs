@@ -1,0 +1,194 @@
+//! The text of a batch-size schedule.
+
+use super::spec::{BatchShape, BatchSpec, Bounds};
+use crate::length::Length;
+use crate::rules::Scaling;
+use crate::text::{self, Cursor, SpecError};
+use std::fmt;
+use std::str::FromStr;
+
+const SIZE: &str = "a batch size of at least 1, such as `64` or `2k`";
+const NEXT: &str = "`then`, `doubling`, `x5 at`, `ramp`, `increase`, `seesaw`, `critical`, `max`, `min`, `multiple`, \
+                    `doublings`, `lr` or the end";
+
+impl FromStr for BatchSpec {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let mut cursor = Cursor::new(text);
+        let spec = Self::read(&mut cursor)?;
+        cursor.end(NEXT)?;
+        Ok(spec)
+    }
+}
+
+impl BatchSpec {
+    /// Reads a schedule up to the first word that cannot belong to it.
+    ///
+    /// # Errors
+    /// A text that is none, with the place of the fault.
+    pub fn read(c: &mut Cursor<'_>) -> Result<Self, SpecError> {
+        let base = size(c)?;
+        let shape = shape(c)?;
+        let mut bounds = Bounds::default();
+        loop {
+            if c.accept("max") {
+                bounds.max = size(c)?;
+            } else if c.accept("min") {
+                bounds.min = size(c)?;
+            } else if c.accept("multiple") {
+                bounds.multiple = size(c)?;
+            } else if c.accept("doublings") {
+                bounds.doublings = true;
+            } else {
+                break;
+            }
+        }
+        let rule = if c.accept("lr") { Some(rule(c)?) } else { None };
+        Ok(Self { base, shape, bounds, rule })
+    }
+}
+
+fn size(c: &mut Cursor<'_>) -> Result<u64, SpecError> {
+    match c.count(SIZE)? {
+        0 => Err(c.error_before(SIZE)),
+        size => Ok(size),
+    }
+}
+
+fn shape(c: &mut Cursor<'_>) -> Result<BatchShape, SpecError> {
+    let word = c.peek().unwrap_or_default();
+    match word {
+        "then" => {
+            let mut steps = Vec::new();
+            while c.accept("then") {
+                steps.push(size_at(c)?);
+            }
+            Ok(BatchShape::Steps { steps })
+        }
+        "doubling" => {
+            c.advance();
+            Ok(BatchShape::Times { factor: 2.0, at: places(c)? })
+        }
+        "ramp" => {
+            c.advance();
+            c.expect("to")?;
+            let to = size(c)?;
+            c.expect("over")?;
+            let over = Length::read(c)?;
+            let geometric = c.accept("geometric");
+            let from = if c.accept("from") { Length::read(c)? } else { Length::Examples(0) };
+            Ok(BatchShape::Ramp { to, over, from, geometric })
+        }
+        "increase" => {
+            c.advance();
+            Ok(BatchShape::Increase)
+        }
+        "seesaw" => {
+            c.advance();
+            Ok(BatchShape::Seesaw)
+        }
+        "critical" => {
+            c.advance();
+            let mut points = vec![size_at(c)?];
+            while c.accept(",") {
+                points.push(size_at(c)?);
+            }
+            Ok(BatchShape::Critical { points })
+        }
+        _ if word.starts_with(['x', '×']) => {
+            const FACTOR: &str = "a factor above 0, such as `x5`";
+            let factor = c.factor(FACTOR)?;
+            if !(0.0 < factor && factor <= 1e6) {
+                return Err(c.error_before(FACTOR));
+            }
+            Ok(BatchShape::Times { factor, at: places(c)? })
+        }
+        _ => Ok(BatchShape::Constant),
+    }
+}
+
+fn size_at(c: &mut Cursor<'_>) -> Result<(u64, Length), SpecError> {
+    let size = size(c)?;
+    c.expect("at")?;
+    Ok((size, Length::read(c)?))
+}
+
+fn places(c: &mut Cursor<'_>) -> Result<Vec<Length>, SpecError> {
+    c.expect("at")?;
+    let mut at = vec![Length::read(c)?];
+    while c.accept(",") {
+        at.push(Length::read(c)?);
+    }
+    Ok(at)
+}
+
+/// Reads how the learning rate follows: `keep`, `linear`, `sqrt` or `noise-scale` φ.
+fn rule(c: &mut Cursor<'_>) -> Result<Scaling, SpecError> {
+    let rule = match c.peek() {
+        Some("keep") => Scaling::Keep,
+        Some("linear") => Scaling::Linear,
+        Some("sqrt") => Scaling::SquareRoot,
+        Some("noise-scale") => {
+            const PHI: &str = "the noise scale in examples, above 0";
+            c.advance();
+            let phi = c.number(PHI)?;
+            return if 0.0 < phi { Ok(Scaling::NoiseScale { phi }) } else { Err(c.error_before(PHI)) };
+        }
+        _ => return Err(c.error("`keep`, `linear`, `sqrt` or `noise-scale`")),
+    };
+    c.advance();
+    Ok(rule)
+}
+
+impl fmt::Display for BatchSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.base)?;
+        let list = |at: &[Length]| at.iter().map(Length::to_string).collect::<Vec<_>>().join(",");
+        match &self.shape {
+            BatchShape::Constant => {}
+            BatchShape::Steps { steps } => {
+                for (size, at) in steps {
+                    write!(f, " then {size} at {at}")?;
+                }
+            }
+            BatchShape::Times { factor, at } if *factor == 2.0 => write!(f, " doubling at {}", list(at))?,
+            BatchShape::Times { factor, at } => write!(f, " x{} at {}", text::shortest(*factor), list(at))?,
+            BatchShape::Ramp { to, over, from, geometric } => {
+                write!(f, " ramp to {to} over {over}")?;
+                if *geometric {
+                    f.write_str(" geometric")?;
+                }
+                if *from != Length::Examples(0) {
+                    write!(f, " from {from}")?;
+                }
+            }
+            BatchShape::Increase => f.write_str(" increase")?,
+            BatchShape::Seesaw => f.write_str(" seesaw")?,
+            BatchShape::Critical { points } => {
+                let points: Vec<String> = points.iter().map(|(size, at)| format!("{size} at {at}")).collect();
+                write!(f, " critical {}", points.join(", "))?;
+            }
+        }
+        let usual = Bounds::default();
+        if self.bounds.max != usual.max {
+            write!(f, " max {}", self.bounds.max)?;
+        }
+        if self.bounds.min != usual.min {
+            write!(f, " min {}", self.bounds.min)?;
+        }
+        if self.bounds.multiple != usual.multiple {
+            write!(f, " multiple {}", self.bounds.multiple)?;
+        }
+        if self.bounds.doublings {
+            f.write_str(" doublings")?;
+        }
+        match self.rule {
+            None => Ok(()),
+            Some(Scaling::Keep) => f.write_str(" lr keep"),
+            Some(Scaling::Linear) => f.write_str(" lr linear"),
+            Some(Scaling::SquareRoot) => f.write_str(" lr sqrt"),
+            Some(Scaling::NoiseScale { phi }) => write!(f, " lr noise-scale {}", text::shortest(phi)),
+        }
+    }
+}
