@@ -8,6 +8,7 @@
 //! - [`length`]: lengths in examples, tokens, epochs, or parts of the run.
 //! - [`lr`]: learning-rate schedules, also as a text.
 //! - [`batch`]: batch-size schedules, also as a text, together with the learning rate that follows them.
+//! - [`controller`]: batch sizes that follow what a run measures.
 //! - [`rules`]: how the learning rate follows a change of batch size.
 //! - [`text`]: how those texts are read.
 //!
@@ -16,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod controller;
 pub mod length;
 pub mod lr;
 pub mod progress;

@@ -1,6 +1,7 @@
 //! Batch-size schedules: closed forms, laws, texts, and every fault by the input that causes it.
 
 use batchwise_schedule::batch::{BatchError, BatchShape, Bounds};
+use batchwise_schedule::controller::{ControllerSpec, Policy};
 use batchwise_schedule::{
     BatchSpec, Examples, LearningRate, Length, LrSpec, Pair, RunLength, Scaling, Schedule,
 };
@@ -141,6 +142,13 @@ fn faults_are_named() {
         ("64 lr cubic", 7, "`keep`, `linear`"),
         ("64 lr noise-scale 0", 19, "the noise scale"),
         ("64 critical 5", 14, "`at`"),
+        ("64 adaptive", 12, "`noise-scale`"),
+        ("64 adaptive noise-scale x0", 25, "a number above 0"),
+        ("64 adaptive root", 17, "the rate"),
+        ("64 adaptive inner-product 0.9", 30, "ν"),
+        ("64 adaptive goodput band x0.5", 26, "a factor of at least 1"),
+        ("64 adaptive goodput most x1", 26, "a factor above 1"),
+        ("64 adaptive goodput dwell 5", 27, "a length"),
     ] {
         let error = text.parse::<BatchSpec>().unwrap_err();
         assert_eq!((error.column(), error.allowed.starts_with(allowed)), (column, true), "{error}");
@@ -153,6 +161,18 @@ fn lengths() -> impl Strategy<Value = Vec<Length>> {
     prop::collection::vec(0.0f64..1.0, 1..5).prop_map(|mut shares| {
         shares.sort_by(f64::total_cmp);
         shares.into_iter().map(Length::Fraction).collect()
+    })
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    (0usize..7, 1e-3f64..100.0, 1e-3f64..100.0).prop_map(|(which, a, b)| match which {
+        0 => Policy::NoiseScale { factor: a },
+        1 => Policy::RootNoiseScale { rate: a },
+        2 => Policy::NormTest { theta: a },
+        3 => Policy::InnerProduct { theta: a, nu: b },
+        4 => Policy::Diversity { delta: a },
+        5 => Policy::Cabs,
+        _ => Policy::Goodput,
     })
 }
 
@@ -169,6 +189,17 @@ fn specs() -> impl Strategy<Value = BatchSpec> {
         }),
         Just(BatchShape::Increase),
         Just(BatchShape::Seesaw),
+        (policies(), 1.0f64..3.0, 1.1f64..9.0, 0.0f64..1.0, any::<bool>()).prop_map(
+            |(policy, band, most, dwell, grow_only)| {
+                BatchShape::Adaptive(ControllerSpec {
+                    policy,
+                    band,
+                    dwell: Length::Fraction(dwell),
+                    most,
+                    grow_only,
+                })
+            }
+        ),
         (lengths(), prop::collection::vec(1u64..100_000, 5))
             .prop_map(|(at, sizes)| BatchShape::Critical { points: sizes.into_iter().zip(at).collect() }),
     ];
@@ -201,6 +232,7 @@ proptest! {
     fn any_text_is_a_schedule_or_an_error_inside_it(words in prop::collection::vec(prop_oneof![
         Just("64"), Just("2k"), Just("doubling"), Just("at"), Just("25%"), Just(","), Just("max"), Just("multiple"), Just("x5"), Just("then"),
         Just("ramp"), Just("to"), Just("over"), Just("3 epochs"), Just("increase"), Just("seesaw"), Just("critical"), Just("lr"), Just("sqrt"),
+        Just("adaptive"), Just("noise-scale"), Just("goodput"), Just("dwell"), Just("band"), Just("x1.5"), Just("0.9"), Just("norm-test"),
         Just("doublings"), Just("18446744073709551615"), Just("é"), Just("geometric"), Just("min"), Just("0"),
     ], 0..10), tail in "\\PC{0,4}") {
         let text = format!("{}{tail}", words.join(" "));

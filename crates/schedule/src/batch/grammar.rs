@@ -1,6 +1,7 @@
 //! The text of a batch-size schedule.
 
 use super::spec::{BatchShape, BatchSpec, Bounds};
+use crate::controller::{ControllerSpec, Policy};
 use crate::length::Length;
 use crate::rules::Scaling;
 use crate::text::{self, Cursor, SpecError};
@@ -8,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 const SIZE: &str = "a batch size of at least 1, such as `64` or `2k`";
-const NEXT: &str = "`then`, `doubling`, `x5 at`, `ramp`, `increase`, `seesaw`, `critical`, `max`, `min`, `multiple`, \
+const NEXT: &str = "`then`, `doubling`, `x5 at`, `ramp`, `increase`, `seesaw`, `critical`, `adaptive`, `max`, `min`, `multiple`, \
                     `doublings`, `lr` or the end";
 
 impl FromStr for BatchSpec {
@@ -96,6 +97,10 @@ fn shape(c: &mut Cursor<'_>) -> Result<BatchShape, SpecError> {
             }
             Ok(BatchShape::Critical { points })
         }
+        "adaptive" => {
+            c.advance();
+            Ok(BatchShape::Adaptive(adaptive(c)?))
+        }
         _ if word.starts_with(['x', '×']) => {
             const FACTOR: &str = "a factor above 0, such as `x5`";
             let factor = c.factor(FACTOR)?;
@@ -106,6 +111,97 @@ fn shape(c: &mut Cursor<'_>) -> Result<BatchShape, SpecError> {
         }
         _ => Ok(BatchShape::Constant),
     }
+}
+
+fn adaptive(c: &mut Cursor<'_>) -> Result<ControllerSpec, SpecError> {
+    const POLICY: &str =
+        "`noise-scale`, `root`, `cabs`, `norm-test`, `inner-product`, `diversity` or `goodput`";
+    let word = c.peek().unwrap_or_default();
+    let policy = match word {
+        "noise-scale" => {
+            c.advance();
+            let given = c.peek().is_some_and(|w| w.starts_with(['x', '×']));
+            let factor =
+                if given { above_0(c, |c| c.factor("a factor above 0, such as `x1`"))? } else { 1.0 };
+            Policy::NoiseScale { factor }
+        }
+        "root" => Policy::RootNoiseScale { rate: parameter(c, "the rate in examples, above 0")? },
+        "norm-test" => Policy::NormTest { theta: parameter(c, "θ, above 0, such as `0.9`")? },
+        "inner-product" => Policy::InnerProduct {
+            theta: parameter(c, "θ, above 0, such as `0.9`")?,
+            nu: above_0(c, |c| c.number("ν, above 0, such as `5.84`"))?,
+        },
+        "diversity" => Policy::Diversity { delta: parameter(c, "δ, above 0, such as `0.001`")? },
+        "cabs" | "goodput" => {
+            c.advance();
+            if word == "cabs" { Policy::Cabs } else { Policy::Goodput }
+        }
+        _ => return Err(c.error(POLICY)),
+    };
+    let mut spec = ControllerSpec::new(policy);
+    loop {
+        if c.accept("band") {
+            const BAND: &str = "a factor of at least 1, such as `x1.2`";
+            spec.band = c.factor(BAND)?;
+            if spec.band < 1.0 {
+                return Err(c.error_before(BAND));
+            }
+        } else if c.accept("dwell") {
+            spec.dwell = Length::read(c)?;
+        } else if c.accept("most") {
+            const MOST: &str = "a factor above 1, such as `x2`";
+            spec.most = c.factor(MOST)?;
+            if spec.most <= 1.0 {
+                return Err(c.error_before(MOST));
+            }
+        } else if c.accept("grow-only") {
+            spec.grow_only = true;
+        } else {
+            return Ok(spec);
+        }
+    }
+}
+
+/// The policy's name, and its number above 0.
+fn parameter(c: &mut Cursor<'_>, what: &str) -> Result<f64, SpecError> {
+    c.advance();
+    above_0(c, |c| c.number(what))
+}
+
+fn above_0<'a>(
+    c: &mut Cursor<'a>,
+    read: impl Fn(&mut Cursor<'a>) -> Result<f64, SpecError>,
+) -> Result<f64, SpecError> {
+    match read(c)? {
+        value if 0.0 < value => Ok(value),
+        _ => Err(c.error_before("a number above 0")),
+    }
+}
+
+fn write_adaptive(f: &mut fmt::Formatter<'_>, spec: &ControllerSpec) -> fmt::Result {
+    let number = text::shortest;
+    f.write_str(" adaptive ")?;
+    match spec.policy {
+        Policy::NoiseScale { factor: 1.0 } => f.write_str("noise-scale")?,
+        Policy::NoiseScale { factor } => write!(f, "noise-scale x{}", number(factor))?,
+        Policy::RootNoiseScale { rate } => write!(f, "root {}", number(rate))?,
+        Policy::Cabs => f.write_str("cabs")?,
+        Policy::NormTest { theta } => write!(f, "norm-test {}", number(theta))?,
+        Policy::InnerProduct { theta, nu } => write!(f, "inner-product {} {}", number(theta), number(nu))?,
+        Policy::Diversity { delta } => write!(f, "diversity {}", number(delta))?,
+        Policy::Goodput => f.write_str("goodput")?,
+    }
+    let usual = ControllerSpec::new(spec.policy);
+    if spec.band != usual.band {
+        write!(f, " band x{}", number(spec.band))?;
+    }
+    if spec.dwell != usual.dwell {
+        write!(f, " dwell {}", spec.dwell)?;
+    }
+    if spec.most != usual.most {
+        write!(f, " most x{}", number(spec.most))?;
+    }
+    if spec.grow_only { f.write_str(" grow-only") } else { Ok(()) }
 }
 
 fn size_at(c: &mut Cursor<'_>) -> Result<(u64, Length), SpecError> {
@@ -169,6 +265,7 @@ impl fmt::Display for BatchSpec {
                 let points: Vec<String> = points.iter().map(|(size, at)| format!("{size} at {at}")).collect();
                 write!(f, " critical {}", points.join(", "))?;
             }
+            BatchShape::Adaptive(spec) => write_adaptive(f, spec)?,
         }
         let usual = Bounds::default();
         if self.bounds.max != usual.max {

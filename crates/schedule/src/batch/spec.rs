@@ -1,6 +1,7 @@
 //! What a batch-size schedule is made of, in the units it was written in.
 
 use super::{BatchSchedule, Pair, Size};
+use crate::controller::{Controller, ControllerError, ControllerSpec};
 use crate::length::{Length, LengthError, RunLength};
 use crate::lr::Schedule;
 use crate::progress::Examples;
@@ -21,13 +22,16 @@ use serde::{Deserialize, Serialize};
 ///        | "increase"                                        where the learning rate falls (Smith et al. 2018)
 ///        | "seesaw"                                          half of it in the learning rate (Seesaw 2025)
 ///        | "critical" size "at" length { "," size "at" length }    doubles when B* is twice the batch (Merrill 2025)
+///        | "adaptive" policy { frame }                       follows what the run measures: see `controller`
+/// policy = "noise-scale" [ xfactor ] | "root" rate | "cabs" | "norm-test" θ | "inner-product" θ ν | "diversity" δ | "goodput"
+/// frame  = "band" xfactor | "dwell" length | "most" xfactor | "grow-only"
 /// bound  = "max" size | "min" size | "multiple" size | "doublings"
 /// rule   = "keep" | "linear" | "sqrt" | "noise-scale" φ      how the learning rate follows
 /// size   = 64 | 2k                                           examples
 /// ```
 ///
 /// Without `lr`, `increase` follows the linear rule, `seesaw` and `critical` the square root, and all others keep the learning
-/// rate as its own schedule says.
+/// rate as its own schedule says; with an adaptive batch size, whoever runs it decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchSpec {
     /// The batch size at the beginning, at least 1.
@@ -80,6 +84,8 @@ pub enum BatchShape {
         /// (B*, place of the run), ascending; B* is interpolated linearly.
         points: Vec<(u64, Length)>,
     },
+    /// Follows what the run measures: [`BatchSpec::controller`].
+    Adaptive(ControllerSpec),
 }
 
 /// Between what a batch size stays, and in what steps it moves.
@@ -186,6 +192,11 @@ pub enum BatchError {
         /// What was found.
         found: f64,
     },
+    /// Nobody can say beforehand what will be measured.
+    #[error(
+        "an adaptive batch size follows what the run measures, so it has no course that could be told beforehand"
+    )]
+    Adaptive,
     /// A length that cannot be told in examples.
     #[error(transparent)]
     Length(#[from] LengthError),
@@ -259,12 +270,24 @@ impl BatchSpec {
             }
             BatchShape::Increase | BatchShape::Seesaw => Size::AsLrFalls { lr: lr.clone() },
             BatchShape::Critical { points } => steps(self.doublings_of(points, run)?),
+            BatchShape::Adaptive(_) => return Err(BatchError::Adaptive),
         };
         let rule = self.rule();
         // A rule that cannot be applied is found out now, not in the middle of the run.
         scale(rule, LearningRate(1.0), self.base, self.base)?;
         let batch = BatchSchedule { size, bounds: self.bounds, base: self.base };
         Ok(Pair::new(batch, lr, rule))
+    }
+
+    /// The controller of an adaptive batch size; `None` for all others.
+    ///
+    /// # Errors
+    /// As [`Controller::new`].
+    pub fn controller(&self, run: &RunLength) -> Result<Option<Controller>, ControllerError> {
+        match &self.shape {
+            BatchShape::Adaptive(spec) => Controller::new(spec, self.base, self.bounds, run).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Where B*, interpolated linearly, first exceeds twice the batch, four times, and so on.
