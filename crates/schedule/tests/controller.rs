@@ -277,7 +277,7 @@ proptest! {
         for (i, seen) in seen.into_iter().enumerate() {
             let progress = stride * i as u64;
             let batch = observe(&mut c, progress, seen);
-            prop_assert!((bounds.min..=bounds.max).contains(&batch) && batch % multiple == 0, "{}", batch);
+            prop_assert!((bounds.min..=bounds.max).contains(&batch) && batch.is_multiple_of(multiple), "{}", batch);
             if batch != before {
                 prop_assert!(changed.is_none_or(|at| 7000 <= progress - at));
                 prop_assert!(!grow_only || before < batch);
