@@ -207,6 +207,8 @@ fn specs() -> impl Strategy<Value = BatchSpec> {
         Just(Scaling::Keep),
         Just(Scaling::Linear),
         Just(Scaling::SquareRoot),
+        (0.0f64..2.0).prop_map(|exponent| Scaling::Power { exponent }),
+        (1.0f64..1e5).prop_map(|peak_batch| Scaling::Surge { peak_batch }),
         (1.0f64..1e5).prop_map(|phi| Scaling::NoiseScale { phi })
     ]);
     (size, shape, 1u64..64, 0u64..500, 0u64..20_000, any::<bool>(), rule).prop_map(

@@ -219,19 +219,39 @@ fn places(c: &mut Cursor<'_>) -> Result<Vec<Length>, SpecError> {
     Ok(at)
 }
 
-/// Reads how the learning rate follows: `keep`, `linear`, `sqrt` or `noise-scale` φ.
+/// Reads how the learning rate follows: `keep`, `linear`, `sqrt`, `power` p, `noise-scale` φ or `surge` Bₙ.
 fn rule(c: &mut Cursor<'_>) -> Result<Scaling, SpecError> {
     let rule = match c.peek() {
         Some("keep") => Scaling::Keep,
         Some("linear") => Scaling::Linear,
         Some("sqrt") => Scaling::SquareRoot,
+        Some("power") => {
+            const POWER: &str = "the exponent, 0 to 2";
+            c.advance();
+            let exponent = c.number(POWER)?;
+            return if exponent <= 2.0 {
+                Ok(Scaling::Power { exponent })
+            } else {
+                Err(c.error_before(POWER))
+            };
+        }
+        Some("surge") => {
+            const PEAK: &str = "the batch size of the highest learning rate, above 0";
+            c.advance();
+            let peak_batch = c.number(PEAK)?;
+            return if 0.0 < peak_batch {
+                Ok(Scaling::Surge { peak_batch })
+            } else {
+                Err(c.error_before(PEAK))
+            };
+        }
         Some("noise-scale") => {
             const PHI: &str = "the noise scale in examples, above 0";
             c.advance();
             let phi = c.number(PHI)?;
             return if 0.0 < phi { Ok(Scaling::NoiseScale { phi }) } else { Err(c.error_before(PHI)) };
         }
-        _ => return Err(c.error("`keep`, `linear`, `sqrt` or `noise-scale`")),
+        _ => return Err(c.error("`keep`, `linear`, `sqrt`, `power`, `noise-scale` or `surge`")),
     };
     c.advance();
     Ok(rule)
@@ -285,6 +305,8 @@ impl fmt::Display for BatchSpec {
             Some(Scaling::Keep) => f.write_str(" lr keep"),
             Some(Scaling::Linear) => f.write_str(" lr linear"),
             Some(Scaling::SquareRoot) => f.write_str(" lr sqrt"),
+            Some(Scaling::Power { exponent }) => write!(f, " lr power {}", text::shortest(exponent)),
+            Some(Scaling::Surge { peak_batch }) => write!(f, " lr surge {}", text::shortest(peak_batch)),
             Some(Scaling::NoiseScale { phi }) => write!(f, " lr noise-scale {}", text::shortest(phi)),
         }
     }
