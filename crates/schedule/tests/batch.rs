@@ -208,6 +208,7 @@ fn specs() -> impl Strategy<Value = BatchSpec> {
         Just(Scaling::Linear),
         Just(Scaling::SquareRoot),
         (0.0f64..2.0).prop_map(|exponent| Scaling::Power { exponent }),
+        (1.0f64..1e5).prop_map(|phi| Scaling::RootNoiseScale { phi }),
         (1.0f64..1e5).prop_map(|peak_batch| Scaling::Surge { peak_batch }),
         (1.0f64..1e5).prop_map(|phi| Scaling::NoiseScale { phi })
     ]);

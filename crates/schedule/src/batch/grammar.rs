@@ -219,7 +219,8 @@ fn places(c: &mut Cursor<'_>) -> Result<Vec<Length>, SpecError> {
     Ok(at)
 }
 
-/// Reads how the learning rate follows: `keep`, `linear`, `sqrt`, `power` p, `noise-scale` φ or `surge` Bₙ.
+/// Reads how the learning rate follows: `keep`, `linear`, `sqrt`, `power` p, `noise-scale` φ,
+/// `root-noise-scale` φ or `surge` Bₙ.
 fn rule(c: &mut Cursor<'_>) -> Result<Scaling, SpecError> {
     let rule = match c.peek() {
         Some("keep") => Scaling::Keep,
@@ -245,13 +246,22 @@ fn rule(c: &mut Cursor<'_>) -> Result<Scaling, SpecError> {
                 Err(c.error_before(PEAK))
             };
         }
-        Some("noise-scale") => {
+        Some(name @ ("noise-scale" | "root-noise-scale")) => {
             const PHI: &str = "the noise scale in examples, above 0";
             c.advance();
             let phi = c.number(PHI)?;
-            return if 0.0 < phi { Ok(Scaling::NoiseScale { phi }) } else { Err(c.error_before(PHI)) };
+            let rule = if name == "noise-scale" {
+                Scaling::NoiseScale { phi }
+            } else {
+                Scaling::RootNoiseScale { phi }
+            };
+            return if 0.0 < phi { Ok(rule) } else { Err(c.error_before(PHI)) };
         }
-        _ => return Err(c.error("`keep`, `linear`, `sqrt`, `power`, `noise-scale` or `surge`")),
+        _ => {
+            return Err(
+                c.error("`keep`, `linear`, `sqrt`, `power`, `noise-scale`, `root-noise-scale` or `surge`")
+            );
+        }
     };
     c.advance();
     Ok(rule)
@@ -306,6 +316,9 @@ impl fmt::Display for BatchSpec {
             Some(Scaling::Linear) => f.write_str(" lr linear"),
             Some(Scaling::SquareRoot) => f.write_str(" lr sqrt"),
             Some(Scaling::Power { exponent }) => write!(f, " lr power {}", text::shortest(exponent)),
+            Some(Scaling::RootNoiseScale { phi }) => {
+                write!(f, " lr root-noise-scale {}", text::shortest(phi))
+            }
             Some(Scaling::Surge { peak_batch }) => write!(f, " lr surge {}", text::shortest(peak_batch)),
             Some(Scaling::NoiseScale { phi }) => write!(f, " lr noise-scale {}", text::shortest(phi)),
         }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 /// policy = "noise-scale" [ xfactor ] | "root" rate | "cabs" | "norm-test" θ | "inner-product" θ ν | "diversity" δ | "goodput"
 /// frame  = "band" xfactor | "dwell" length | "most" xfactor | "grow-only"
 /// bound  = "max" size | "min" size | "multiple" size | "doublings"
-/// rule   = "keep" | "linear" | "sqrt" | "power" p | "noise-scale" φ | "surge" Bₙ    how the learning rate follows
+/// rule   = "keep" | "linear" | "sqrt" | "power" p | "noise-scale" φ | "root-noise-scale" φ | "surge" Bₙ    how the learning rate follows
 /// size   = 64 | 2k                                           examples
 /// ```
 ///

@@ -31,6 +31,12 @@ pub enum Scaling {
         /// φ in examples, positive.
         phi: f64,
     },
+    /// η → √r·η with the same r: the square root far below φ, flat far above it. The form (1 + φ/B)^(−α) of McCandlish et al. 2018 for Adam with
+    /// its smallest α, ½ (the AdamScale of adaptdl).
+    RootNoiseScale {
+        /// φ in examples, positive.
+        phi: f64,
+    },
     /// η ∝ 2/(√(Bₙ/B) + √(B/Bₙ)): the square root far below Bₙ, highest at Bₙ, falling beyond (Li et al. 2024, Surge, for optimizers
     /// that use the sign of the gradient, Adam among them).
     Surge {
@@ -52,6 +58,9 @@ impl Scaling {
             Self::NoiseScale { .. } => {
                 "McCandlish et al. 2018, arXiv 1812.06162, eq. 2.6; Johnson et al. 2020, arXiv 2007.05105"
             }
+            Self::RootNoiseScale { .. } => {
+                "McCandlish et al. 2018, arXiv 1812.06162, §2.2 and appendix E, with α = ½; Qiao et al. 2021 (adaptdl)"
+            }
             Self::Surge { .. } => "Li et al. 2024, arXiv 2405.14578",
             Self::Keep => "no change",
         }
@@ -68,6 +77,9 @@ impl Scaling {
             Self::Power { .. } => "only within the batch sizes it was fitted on",
             Self::NoiseScale { .. } => {
                 "φ stands for B_noise, from which it can differ by a factor of 2 or more; φ moves over training"
+            }
+            Self::RootNoiseScale { .. } => {
+                "for Adam published exponents lie between ½ and 1; for language models φ can be far from the critical batch (Merrill et al. 2025)"
             }
             Self::Surge { .. } => "a model of sign descent; where its peak lies must be measured",
             Self::Keep => "the best learning rate may move",
@@ -126,10 +138,8 @@ pub fn scale(rule: Scaling, rate: LearningRate, from: u64, to: u64) -> Result<Le
         Scaling::Linear => kappa,
         Scaling::SquareRoot => kappa.sqrt(),
         Scaling::Keep => 1.0,
-        Scaling::NoiseScale { phi } => {
-            positive("noise scale", phi)?;
-            kappa * (phi + from as f64) / (phi + to as f64)
-        }
+        Scaling::NoiseScale { phi } => gain(phi, kappa, from, to)?,
+        Scaling::RootNoiseScale { phi } => gain(phi, kappa, from, to)?.sqrt(),
         Scaling::Power { exponent } => {
             if !(-1.0..=2.0).contains(&exponent) {
                 return Err(RuleError::Exponent { found: exponent });
@@ -145,6 +155,12 @@ pub fn scale(rule: Scaling, rate: LearningRate, from: u64, to: u64) -> Result<Le
     Ok(LearningRate(rate.0 * factor))
 }
 
+/// r = κ(φ + B)/(φ + κB).
+fn gain(phi: f64, kappa: f64, from: u64, to: u64) -> Result<f64, RuleError> {
+    positive("noise scale", phi)?;
+    Ok(kappa * (phi + from as f64) / (phi + to as f64))
+}
+
 fn positive(name: &'static str, found: f64) -> Result<(), RuleError> {
     if found.is_finite() && 0.0 < found { Ok(()) } else { Err(RuleError::OutOfRange { name, found }) }
 }
@@ -155,6 +171,7 @@ impl fmt::Display for Scaling {
             Self::Linear => f.write_str("linear"),
             Self::SquareRoot => f.write_str("square root"),
             Self::NoiseScale { phi } => write!(f, "noise scale (φ = {phi:.0} examples)"),
+            Self::RootNoiseScale { phi } => write!(f, "root of the noise scale (φ = {phi:.0} examples)"),
             Self::Power { exponent } => write!(f, "power {exponent}"),
             Self::Surge { peak_batch } => write!(f, "surge (peak at {peak_batch:.0} examples)"),
             Self::Keep => f.write_str("unchanged"),
@@ -205,7 +222,7 @@ mod tests {
         fn rules_compose(a in 1u64..5000, b in 1u64..5000, c in 1u64..5000, phi in 0.1f64..1e5) {
             for rule in [
                 Scaling::Linear, Scaling::SquareRoot, Scaling::Keep, Scaling::NoiseScale { phi },
-                Scaling::Power { exponent: 0.7 }, Scaling::Surge { peak_batch: phi },
+                Scaling::Power { exponent: 0.7 }, Scaling::RootNoiseScale { phi }, Scaling::Surge { peak_batch: phi },
             ] {
                 let rate = LearningRate(0.3);
                 let via = scale(rule, scale(rule, rate, a, b).unwrap(), b, c).unwrap().0;
