@@ -10,7 +10,7 @@
 //! - [`batch`]: batch-size schedules, also as a text, together with the learning rate that follows them.
 //! - [`controller`]: batch sizes that follow what a run measures.
 //! - [`rules`]: how the learning rate follows a change of batch size.
-//! - [`change`](crate::change): one change of batch size that changes everything it must.
+//! - [`mod@change`]: one change of batch size that changes everything it must.
 //! - [`text`]: how those texts are read.
 //!
 //! The crate never sees a tensor and keeps no state.

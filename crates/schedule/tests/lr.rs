@@ -47,6 +47,7 @@ fn inverse_square_root_after_a_warmup_is_that_of_the_transformer() {
 
 #[test]
 fn the_usual_ones_are_written_out() {
+    assert_eq!("lr 0.1 warmup 5%".parse::<LrSpec>(), "0.1 warmup 5%".parse());
     let spec: LrSpec = "one-cycle".parse().unwrap();
     assert_eq!(spec.to_string(), "warmup 30% from 4% cosine then cosine to 0.0004%");
     let wsd = resolved("0.2 wsd", 1000);

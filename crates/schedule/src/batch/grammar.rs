@@ -17,6 +17,7 @@ impl FromStr for BatchSpec {
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let mut cursor = Cursor::new(text);
+        cursor.accept("batch");
         let spec = Self::read(&mut cursor)?;
         cursor.end(NEXT)?;
         Ok(spec)

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// It reads from and prints as a text; the grammar (brackets are optional, braces repeat):
 ///
 /// ```text
-/// batch  = size [ shape ] { bound } [ "lr" rule ]            64 doubling at 25%,50% max 2048
+/// batch  = [ "batch" ] size [ shape ] { bound } [ "lr" rule ]            64 doubling at 25%,50% max 2048
 /// shape  = "then" size "at" length { "then" size "at" length }     64 then 128 at 30% then 256 at 60%
 ///        | "doubling" "at" length { "," length }
 ///        | xfactor "at" length { "," length }                64 x5 at 30%,60%,80%

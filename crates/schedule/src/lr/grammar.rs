@@ -17,6 +17,7 @@ impl FromStr for LrSpec {
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let mut cursor = Cursor::new(text);
+        cursor.accept("lr");
         let spec = Self::read(&mut cursor)?;
         cursor.end("`then` or the end")?;
         Ok(spec)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// It reads from and prints as a text; the grammar (brackets are optional, braces repeat):
 ///
 /// ```text
-/// schedule = [ rate ] [ segment { "then" segment } ]          0.1 warmup 5% then cosine to 0
+/// schedule = [ "lr" ] [ rate ] [ segment { "then" segment } ]          0.1 warmup 5% then cosine to 0
 /// segment  = "warmup" length [ "from" level ] [ "cosine" ]     from 0 to the peak, straight or along half a cosine
 ///          | "constant" [ level ] [ "for" length ]             a jump to the level, if one is given
 ///          | "linear" "to" level [ "over" length ]
