@@ -2,9 +2,11 @@
 
 mod advise;
 mod audit;
+mod change;
 mod data;
 mod devices;
 mod probes;
+mod schedule;
 mod train;
 
 use super::arguments::{Arguments, Command};
@@ -27,6 +29,8 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Speed(arguments) => probes::speed(cli, options, arguments),
         Command::Noise(arguments) => probes::noise(cli, options, arguments),
         Command::Train(arguments) => train::run(cli, options, arguments),
+        Command::Change(arguments) => change::run(options, arguments),
+        Command::Schedule(arguments) => schedule::run(options, arguments),
         Command::Data(arguments) => data::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
