@@ -4,12 +4,14 @@
 //! their sections (§) are those of the project's theory page (`theory.md`), named beside each item with the
 //! paper they come from.
 //!
-//! Read in the order of the data: [`noise`] (one θ) → [`fieller`] (the interval of a ratio) → [`trajectory`] (a
-//! whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
+//! Read in the order of the data: [`noise`] (one θ) → [`fieller`] (the interval of a ratio; [`blocks`] where the
+//! pairs are correlated) → [`trajectory`] (a whole run) → [`critical`] (φ to a belief about the critical batch size); [`time`] and [`memory`] (the
 //! device), [`ridge`] (the learning rate), and [`decide`], which joins them. [`grade`] names how far an answer
-//! may be trusted.
+//! may be trusted, and [`unit`](mod@unit) what an example is.
 #![warn(missing_docs)]
 
+pub mod blocks;
+mod chi_square;
 pub mod critical;
 pub mod decide;
 pub mod fieller;
@@ -25,3 +27,5 @@ mod student;
 pub mod time;
 mod time_curve;
 pub mod trajectory;
+mod twofold;
+pub mod unit;

@@ -1,6 +1,22 @@
 //! One noise scale for a whole training run, from measurements at several points of it.
+//!
+//! φ grows over training, often a hundredfold, so no single checkpoint speaks for the run. At a fixed batch size the
+//! run-level critical batch is the average of the local noise scale over progress (McCandlish et al. 2018, appendix D;
+//! theory §1.1): [`average_phi`]. It holds where each point was measured at frozen θ with draws of its own; it fails
+//! where the points are so few that φ between them is a guess.
+//!
+//! ```
+//! use batchwise_estimate::fieller::Ratio;
+//! use batchwise_estimate::trajectory::average_phi;
+//! let at = |seen: f64, phi: f64| (seen, Ratio::Measured { value: phi, low: 0.8 * phi, high: 1.3 * phi });
+//! // φ grows from 50 to 250 in a straight line: 150 on average.
+//! let phi = average_phi(&[at(0.0, 50.0), at(50_000.0, 150.0), at(100_000.0, 250.0)]);
+//! assert_eq!(phi.value(), Some(150.0));
+//! assert!(phi.low().is_some_and(|low| low > 120.0));
+//! ```
 
 use crate::fieller::Ratio;
+use crate::unit::{InUnit, Unit, UnitMismatch};
 
 /// Progress-averaged φ: the trapezoid mean of φ over the examples seen, with its interval.
 ///
@@ -60,6 +76,18 @@ pub fn average_phi(points: &[(f64, Ratio)]) -> Ratio {
     }
 }
 
+/// [`average_phi`] of points that carry their unit.
+///
+/// # Errors
+/// A point that does not count `unit`.
+pub fn average_phi_in(unit: &Unit, points: &[(f64, InUnit<Ratio>)]) -> Result<InUnit<Ratio>, UnitMismatch> {
+    let same = points
+        .iter()
+        .map(|(at, phi)| Ok((*at, phi.clone().expect_unit(unit)?)))
+        .collect::<Result<Vec<_>, UnitMismatch>>()?;
+    Ok(InUnit::new(average_phi(&same), unit.clone()))
+}
+
 fn is_usable(phi: &Ratio) -> bool {
     match phi {
         Ratio::Measured { value, low, high } => value.is_finite() && low.is_finite() && high.is_finite(),
@@ -81,8 +109,9 @@ fn trapezoid_weights(at: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::average_phi;
+    use super::{average_phi, average_phi_in};
     use crate::fieller::Ratio;
+    use crate::unit::{InUnit, Unit};
 
     fn measured(value: f64, low: f64, high: f64) -> Ratio {
         Ratio::Measured { value, low, high }
@@ -117,6 +146,16 @@ mod tests {
         assert_eq!(average_phi(&points[..2]), points[0].1);
         assert_eq!(average_phi(&points[1..2]).grade(), "not_identified");
         assert_eq!(average_phi(&[]).grade(), "not_identified");
+    }
+
+    #[test]
+    fn points_of_another_unit_are_refused() {
+        let point = |at: f64, unit: Unit| (at, InUnit::new(measured(10.0, 8.0, 12.0), unit));
+        let mixed = [point(0.0, Unit::Token), point(1.0, Unit::Sequence)];
+        let error = average_phi_in(&Unit::Token, &mixed).unwrap_err();
+        assert_eq!((error.first, error.second), (Unit::Sequence, Unit::Token));
+        let average = average_phi_in(&Unit::Token, &mixed[..1]).unwrap();
+        assert_eq!((average.unit, average.value.value()), (Unit::Token, Some(10.0)));
     }
 
     #[test]

@@ -20,13 +20,25 @@ fn golden_vectors() {
     }
 }
 
+fn needed(
+    phi: f64,
+    batch: f64,
+    micro_batch: f64,
+    effective_rank: f64,
+    alignment: f64,
+    wanted: f64,
+) -> Option<f64> {
+    let shape = Shape { phi, effective_rank, alignment };
+    measurements_needed(&shape, Choice { batch, micro_batch }, wanted)
+}
+
 #[test]
 fn planning_numbers() {
-    let k = |batch| measurements_needed(2000.0, batch, 1.0, 50.0, 0.05, 0.2).round();
+    let k = |batch| needed(2000.0, batch, 1.0, 50.0, 0.05, 0.2).unwrap().round();
     assert_eq!((k(64.0), k(256.0), k(1024.0)), (1148.0, 100.0, 14.0));
-    assert_eq!(measurements_needed(2000.0, 64.0, 64.0, 50.0, 0.05, 0.2), f64::INFINITY);
+    assert_eq!(needed(2000.0, 64.0, 64.0, 50.0, 0.05, 0.2), None);
     // A large signal leaves the variance part: 2/(50·1)/0.01.
-    assert!(close(measurements_needed(1e-9, 2.0, 1.0, 50.0, 0.05, 0.1), 4.0, 1e-6));
+    assert!(close(needed(1e-9, 2.0, 1.0, 50.0, 0.05, 0.1).unwrap(), 4.0, 1e-6));
 }
 
 #[test]
@@ -36,7 +48,7 @@ fn the_planned_error_is_the_one_that_comes() {
     let means: Vec<f64> =
         (0..3000).map(|_| (0..k).map(|_| gaussian(&mut source, phi, batch, d).g2 / k as f64).sum()).collect();
     let sd = (means.iter().map(|m| (m - 1.0) * (m - 1.0)).sum::<f64>() / means.len() as f64).sqrt();
-    let needed = measurements_needed(phi, batch, 1.0, d, 1.0 / d, sd);
+    let needed = needed(phi, batch, 1.0, d, 1.0 / d, sd).unwrap();
     assert!((needed / k as f64 - 1.0).abs() < 0.08, "{needed}");
 }
 
@@ -64,45 +76,6 @@ fn ragged_micro_batches_are_unbiased() {
         tr += m.tr_sigma / reps as f64;
     }
     assert!((g2 - 1.0).abs() < 0.05 && (tr / 16.0 - 1.0).abs() < 0.02, "{g2} {tr}");
-}
-
-#[test]
-fn traps_of_averaging_clipping_and_plugging_in() {
-    let (phi, batch, reps) = (2000.0, 128.0, 20_000);
-    let mut source = Source::new(2);
-    let all: Vec<Measurement> = (0..reps).map(|_| gaussian(&mut source, phi, batch, 50.0)).collect();
-    let mean = |f: &dyn Fn(&Measurement) -> f64| all.iter().map(f).sum::<f64>() / reps as f64;
-    let tr = mean(&|m| m.tr_sigma);
-    let estimated = estimate(&all, 0.95).unwrap();
-    assert!((estimated.phi.value().unwrap() / phi - 1.0).abs() < 0.1, "{estimated:?}");
-    let negative = all.iter().filter(|m| m.g2 < 0.0).count() as f64 / reps as f64;
-    assert!(negative > 0.3 && negative < 0.55, "{negative}");
-    let clipped = tr / mean(&|m| m.g2.max(0.0));
-    assert!(clipped < 0.6 * phi, "clipping: {clipped}");
-    let mut ratios: Vec<f64> = all.iter().map(|m| m.tr_sigma / m.g2).collect();
-    ratios.sort_by(f64::total_cmp);
-    assert!(ratios[reps / 2].abs() < 0.6 * phi, "median ratio {}", ratios[reps / 2]);
-    let plugged = tr / mean(&|m| m.g2 + m.tr_sigma / batch);
-    assert!((plugged / (batch * phi / (batch + phi)) - 1.0).abs() < 0.03 && plugged <= batch, "{plugged}");
-}
-
-#[test]
-fn trap_of_one_micro_batch_as_the_small_batch() {
-    let mut source = Source::new(4);
-    let (n, b, d) = (16usize, 4.0, 6usize);
-    let (mut all, mut one) = (Vec::new(), Vec::new());
-    for _ in 0..4000 {
-        let g: Vec<Vec<f64>> =
-            (0..n).map(|_| (0..d).map(|_| 0.3 + source.normal() / f64::sqrt(b)).collect()).collect();
-        let (_, batch, m) = from_vectors(&g, &[b; 16]);
-        all.push(m.tr_sigma);
-        one.push((norm2(&g[n - 1]) - batch) / (1.0 / b - 1.0 / (b * n as f64)));
-    }
-    let variance = |v: &[f64]| {
-        let mean = v.iter().sum::<f64>() / v.len() as f64;
-        v.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / v.len() as f64
-    };
-    assert!(variance(&one) > 10.0 * variance(&all), "{} {}", variance(&one), variance(&all));
 }
 
 #[test]
