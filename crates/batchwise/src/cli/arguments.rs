@@ -1,8 +1,9 @@
 //! What can be typed.
 
-use batchwise_lab::{bytes, probe::trial::ScheduleKind};
+use batchwise_lab::bytes;
 use batchwise_nn::device::DeviceSpec;
 use batchwise_schedule::change::Period;
+use batchwise_schedule::{BatchSpec, LrSpec};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -91,9 +92,20 @@ pub struct Options {
 pub enum OptimizerName {
     /// Stochastic gradient descent with momentum 0.9
     Sgd,
+    /// Adam
+    Adam,
     /// Adam with decoupled weight decay 0.01
     #[value(name = "adamw")]
     AdamW,
+    /// RMSprop
+    #[value(name = "rmsprop")]
+    RmsProp,
+    /// Lion
+    Lion,
+    /// SGD with a trust ratio for each tensor
+    Lars,
+    /// Adam with a trust ratio for each tensor
+    Lamb,
 }
 
 impl OptimizerName {
@@ -101,7 +113,12 @@ impl OptimizerName {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sgd => "sgd",
+            Self::Adam => "adam",
             Self::AdamW => "adamw",
+            Self::RmsProp => "rmsprop",
+            Self::Lion => "lion",
+            Self::Lars => "lars",
+            Self::Lamb => "lamb",
         }
     }
 }
@@ -139,18 +156,19 @@ pub(super) struct NoiseArguments {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct TrainArguments {
-    /// Examples of one optimizer step
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) batch: u64,
+    /// Examples of one optimizer step, or how they change, such as "64 doubling at 25%,50% max 2048", "128 increase max 5120" or
+    /// "64 adaptive noise-scale max 4096"
+    #[arg(long, value_name = "N|SPEC", default_value = "64", allow_hyphen_values = true)]
+    pub(super) batch: BatchSpec,
     /// Examples of one forward and backward pass [default: the batch, or what --memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) micro_batch: Option<u64>,
-    /// Peak learning rate [default: 0.02 for sgd, 0.002 for adamw]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub(super) lr: Option<f64>,
-    /// Learning rate over the run
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) schedule: ScheduleName,
+    /// Peak learning rate, or its course, such as "0.1 warmup 5% then cosine to 0" [default: 0.02 for sgd, 0.002 for adamw]
+    #[arg(long, value_name = "X|SPEC", allow_hyphen_values = true)]
+    pub(super) lr: Option<LrSpec>,
+    /// Learning rate over the run, where --lr is a number [default: cosine]
+    #[arg(long, value_enum)]
+    pub(super) schedule: Option<ScheduleName>,
     /// Length of the run in examples
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=1 << 50))]
     pub(super) examples: Option<u64>,
@@ -354,13 +372,4 @@ pub(super) enum ScheduleName {
     Cosine,
     /// The same throughout
     Constant,
-}
-
-impl From<ScheduleName> for ScheduleKind {
-    fn from(name: ScheduleName) -> Self {
-        match name {
-            ScheduleName::Cosine => Self::WarmupCosine,
-            ScheduleName::Constant => Self::Constant,
-        }
-    }
 }

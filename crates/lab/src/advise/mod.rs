@@ -110,7 +110,7 @@ pub const KNEE_EFFICIENCY: f64 = 0.9;
 const CONFIDENCE: f64 = 0.95;
 /// A batch above this part of the data set is not advised: its noise is no longer that of fresh examples
 /// (theory.md §1.6).
-const LARGEST_PART: u64 = 10;
+pub const LARGEST_PART: u64 = 10;
 /// Steps of each training of the range test, at least, where the whole training has so many.
 const LEAST_STEPS: u64 = 20;
 /// Size and number of a noise measurement's micro-batches: many small ones know tr Σ best (theory.md §1.3).
@@ -430,6 +430,7 @@ fn confirm(
                 micro_batch: micro_batch.min(*batch),
                 learning_rate: rule.learning_rate(*batch)?,
                 schedule: trial::ScheduleKind::WarmupCosine,
+                course: None,
                 examples: settings.examples,
                 seed,
                 tap: false,

@@ -56,11 +56,12 @@ enum Size {
 }
 
 impl BatchSchedule {
-    /// The same batch size throughout; 0 counts as 1.
+    /// The same batch size throughout. A size of 0 is kept as [`base`](Self::base), for whoever runs it to refuse; steps have at
+    /// least 1 example.
     #[must_use]
     pub fn constant(size: u64) -> Self {
-        let base = size.max(1);
-        Self { size: Size::Steps { steps: vec![(0, base)] }, bounds: Bounds::default(), base }
+        let bounds = Bounds { max: size.max(1), ..Bounds::default() };
+        Self { size: Size::Steps { steps: vec![(0, size)] }, bounds, base: size }
     }
 
     /// The batch size of a step that begins after `progress` examples; at least 1, within its bounds.

@@ -249,6 +249,12 @@ impl Controller {
         (size, Reason::Changed { wanted })
     }
 
+    /// What it follows.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// The batch size now.
     #[must_use]
     pub fn batch(&self) -> u64 {
