@@ -21,7 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::student::student_t_quantile;
+pub use crate::student::{student_t_quantile, student_t_tail};
 
 /// Outcome of a ratio of means: a type that cannot be read as a number by mistake.
 ///

@@ -3,6 +3,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+/// No normal draw is larger: √(2·54·ln 2) = 8.65.
+pub(crate) const LARGEST_NORMAL: f64 = 9.0;
+
 /// One stream of draws.
 pub(crate) struct Draws {
     generator: ChaCha8Rng,
@@ -15,6 +18,15 @@ impl Draws {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(stream);
         Self { generator, spare: None }
+    }
+
+    /// The stream where the draws of `position` begin, if each position takes at most `normals` normal draws.
+    pub(crate) fn at(seed: u64, stream: u64, position: u64, normals: usize) -> Self {
+        let mut draws = Self::new(seed, stream);
+        // A pair of normals takes two numbers of 64 bits, of two words each.
+        let words = 4 * (normals as u128).div_ceil(2);
+        draws.generator.set_word_pos(words * u128::from(position));
+        draws
     }
 
     /// Uniform on the open interval (0, 1).
@@ -44,6 +56,18 @@ mod tests {
         assert!(take(1, 2).eq(take(1, 2)));
         assert!(take(1, 2).ne(take(1, 3)));
         assert!(take(1, 2).ne(take(2, 2)));
+    }
+
+    #[test]
+    fn a_position_is_where_going_through_the_stream_arrives() {
+        let mut through = Draws::new(7, 3);
+        for position in 0..20 {
+            let here: Vec<f64> = (0..4).map(|_| through.normal()).collect();
+            for normals in [3, 4] {
+                let mut at = Draws::at(7, 3, position, normals);
+                assert!(here.iter().take(normals).all(|z| at.normal() == *z), "{position} {normals}");
+            }
+        }
     }
 
     #[test]

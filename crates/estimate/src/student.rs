@@ -63,12 +63,28 @@ fn upper(tail: f64, df: f64) -> f64 {
     at.exp()
 }
 
+/// Probability that a t variable exceeds `t`.
+///
+/// `t` any number (±∞ give 0 and 1), `degrees_of_freedom` at least 0.5, where +∞ means the normal distribution.
+/// Anything else gives NaN.
+#[must_use]
+pub fn student_t_tail(t: f64, degrees_of_freedom: f64) -> f64 {
+    if t.is_nan() || degrees_of_freedom.is_nan() || degrees_of_freedom < FEWEST {
+        return f64::NAN;
+    }
+    if degrees_of_freedom > NORMAL_FROM {
+        return Normal::standard().sf(t);
+    }
+    let beyond = 0.5 * beta_reg(degrees_of_freedom / 2.0, 0.5, 1.0 / (1.0 + t * (t / degrees_of_freedom)));
+    if t < 0.0 { 1.0 - beyond } else { beyond }
+}
+
 /// Newton takes about 8; as many bisections as bring the bracket to 1e-13.
 const STEPS: usize = 60;
 
 #[cfg(test)]
 mod tests {
-    use super::student_t_quantile;
+    use super::{student_t_quantile, student_t_tail};
     use proptest::prelude::*;
 
     #[test]
@@ -84,6 +100,17 @@ mod tests {
             assert!((student_t_quantile(1.0 - p, df) / t + 1.0).abs() < 1e-7, "p {p}, df {df}");
         }
         assert!(student_t_quantile(f64::NAN, 3.0).is_nan() && student_t_quantile(0.3, -1.0).is_nan());
+    }
+
+    #[test]
+    fn the_tail_is_the_inverse_of_the_quantile() {
+        for (p, df) in [(0.975, 7.0), (0.2, 1.0), (0.5, 3.0), (1e-9, 12.0), (0.9, 1e7)] {
+            let tail = student_t_tail(student_t_quantile(p, df), df);
+            assert!((tail - (1.0 - p)).abs() < 1e-9, "{p} {df}: {tail}");
+        }
+        assert_eq!((student_t_tail(f64::INFINITY, 2.0), student_t_tail(f64::NEG_INFINITY, 2.0)), (0.0, 1.0));
+        assert_eq!((student_t_tail(f64::MAX, 2.0), student_t_tail(f64::MIN, 1e9)), (0.0, 1.0));
+        assert!(student_t_tail(f64::NAN, 3.0).is_nan() && student_t_tail(0.3, 0.0).is_nan());
     }
 
     proptest! {

@@ -1,55 +1,9 @@
-//! From a noise scale to a belief about the critical batch size, by a prior learnt from published runs.
+//! From a noise scale to a belief about B_c, by a prior learnt from published runs.
 
 use serde::{Deserialize, Serialize};
 
+use super::{BELIEF, CriticalBatch, CriticalSource, ln_sd_of_interval};
 use crate::fieller::{Ratio, student_t_quantile};
-
-/// A belief about the critical batch size B_c: ln B_c is Student's t about ln `median` with scale `ln_sd`.
-///
-/// How heavy the tails are follows from the source, [`CriticalSource::degrees_of_freedom`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CriticalBatch {
-    /// Median, in the unit of the noise scale (examples).
-    pub median: f64,
-    /// Scale of ln B_c (the standard deviation, where the tails are normal).
-    pub ln_sd: f64,
-    /// Lower end of the 90 % interval.
-    pub low: f64,
-    /// Upper end of the 90 % interval. With [`lower_bound_only`](Self::lower_bound_only) it is no bound on B_c.
-    pub high: f64,
-    /// Where the belief comes from.
-    pub source: CriticalSource,
-    /// Only `low` may be shown: the belief is about the bound, and B_c may be any amount larger.
-    pub lower_bound_only: bool,
-}
-
-/// Where a belief about B_c comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum CriticalSource {
-    /// A noise scale divided by the prior ratio R.
-    NoiseScale {
-        /// Which published runs the prior was learnt from.
-        task: Task,
-    },
-    /// Steps to a target at several batch sizes.
-    Sweep,
-    /// Branched training.
-    Branched,
-    /// Stated by the user.
-    Stated,
-}
-
-impl CriticalSource {
-    /// Degrees of freedom of the t tails of ln B_c; +∞ means normal.
-    #[must_use]
-    pub fn degrees_of_freedom(self) -> f64 {
-        match self {
-            Self::NoiseScale { task } => task.rows().len() as f64 - 1.0,
-            Self::Sweep | Self::Branched | Self::Stated => f64::INFINITY,
-        }
-    }
-}
 
 /// What kind of task the prior ratio R = B_simple/B_crit is taken from (theory §8.2, step 3c).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,9 +31,6 @@ pub const TABLE_1: [(&str, f64, f64); 9] = [
 
 const SUPERVISED_ROWS: usize = 5;
 
-/// Share of the belief between `low` and `high`.
-const BELIEF: f64 = 0.90;
-
 /// The prior of ln(φ/B_c), learnt from [`TABLE_1`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RatioPrior {
@@ -94,7 +45,7 @@ pub struct RatioPrior {
 }
 
 impl Task {
-    fn rows(self) -> &'static [(&'static str, f64, f64)] {
+    pub(super) fn rows(self) -> &'static [(&'static str, f64, f64)] {
         match self {
             Self::Supervised => &TABLE_1[..SUPERVISED_ROWS],
             Self::Any => &TABLE_1,
@@ -146,14 +97,58 @@ pub fn critical_batch_from_phi(phi: &Ratio, task: Task) -> Option<CriticalBatch>
     })
 }
 
-/// Standard deviation of ln φ behind a 95 % interval: the wider side, or the upper one where the lower end is 0.
-fn ln_sd_of_interval(value: f64, low: f64, high: f64) -> Option<f64> {
-    if !(value > 0.0 && high.is_finite() && high >= value) {
-        return None;
+/// What a noise scale says about B_c.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PhiReading {
+    /// A belief, or one about a lower bound.
+    Belief {
+        /// The belief.
+        belief: CriticalBatch,
+    },
+    /// φ may be shown as it changes over training, and is no statement about B_c.
+    TrendOnly {
+        /// Why, as a lower-case clause.
+        why: String,
+    },
+    /// φ has no positive value or bound.
+    NotIdentified {
+        /// Why, as a lower-case clause.
+        why: String,
+    },
+}
+
+/// Which published runs calibrate φ for a training task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Calibration {
+    /// Those of a task of [`TABLE_1`].
+    Prior {
+        /// The task.
+        task: Task,
+    },
+    /// None: a language model under Adam, where φ missed the measured B_c by orders of magnitude (Merrill et al. 2025;
+    /// theory.md §1.8).
+    AdamLanguageModel,
+}
+
+/// [`critical_batch_from_phi`] where a prior exists, else a trend; says why there is no belief.
+#[must_use]
+pub fn read_phi(phi: &Ratio, calibration: Calibration) -> PhiReading {
+    let task = match calibration {
+        Calibration::Prior { task } => task,
+        Calibration::AdamLanguageModel => {
+            return PhiReading::TrendOnly {
+                why: "for language models under Adam φ missed the critical batch by orders of magnitude"
+                    .to_owned(),
+            };
+        }
+    };
+    match (critical_batch_from_phi(phi, task), phi) {
+        (Some(belief), _) => PhiReading::Belief { belief },
+        (None, Ratio::NotIdentified { why }) => PhiReading::NotIdentified { why: why.clone() },
+        (None, _) => PhiReading::NotIdentified { why: "φ has no positive value or bound".to_owned() },
     }
-    let above = (high / value).ln();
-    let below = if low > 0.0 { (value / low).ln() } else { above };
-    Some(above.max(below).max(0.0) / student_t_quantile(0.975, f64::INFINITY))
 }
 
 #[cfg(test)]
@@ -181,6 +176,21 @@ mod tests {
         let blunt = Ratio::Measured { value: 900.0, low: 300.0, high: 2700.0 };
         let wide = critical_batch_from_phi(&blunt, Task::Supervised).unwrap();
         assert!((wide.ln_sd.powi(2) - c.ln_sd.powi(2) - (3f64.ln() / 1.96).powi(2)).abs() < 1e-3);
+    }
+
+    #[test]
+    fn adam_language_models_get_a_trend_only() {
+        let phi = Ratio::Measured { value: 900.0, low: 800.0, high: 1000.0 };
+        let read = |phi: &Ratio, calibration| read_phi(phi, calibration);
+        assert!(matches!(read(&phi, Calibration::AdamLanguageModel), PhiReading::TrendOnly { .. }));
+        let prior = Calibration::Prior { task: Task::Supervised };
+        let belief = critical_batch_from_phi(&phi, Task::Supervised).unwrap();
+        assert_eq!(read(&phi, prior), PhiReading::Belief { belief });
+        assert_eq!(
+            read(&Ratio::not_identified("x"), prior),
+            PhiReading::NotIdentified { why: "x".to_owned() }
+        );
+        assert!(matches!(read(&Ratio::WholeLine, prior), PhiReading::NotIdentified { .. }));
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The best learning rate at one batch size, from the losses of a grid.
+//! The best learning rate of one grid, without an interval: for a search that looks where to go next.
 
 use serde::{Deserialize, Serialize};
+
+use super::parabola::Parabola;
 
 /// One learning rate that was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -11,7 +13,9 @@ pub struct LrPoint {
     pub loss: Option<f64>,
 }
 
-/// Where the best learning rate lies.
+/// Where the best learning rate lies, by one grid without repeats.
+///
+/// [`BestAtBatch`](super::BestAtBatch) is the answer with an interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum BestLr {
@@ -90,7 +94,7 @@ pub fn best_learning_rate(points: &[LrPoint]) -> BestLr {
     let (low, high) = match &fit {
         None => (lowest, highest),
         Some(p) => {
-            let half = ((EXCESS * loss.abs()).max(p.misfit) / p.bend).sqrt();
+            let half = ((EXCESS * loss.abs()).max(p.misfit()) / p.bend).sqrt();
             ((at - half).max(lowest), (at + half).min(highest))
         }
     };
@@ -125,55 +129,6 @@ fn neighbourhood(finite: &[(f64, f64)], best: usize, diverged_above: bool) -> Ve
         local.push(finite[best + 2]);
     }
     local
-}
-
-/// y = level + tilt·u + bend·u², u = x − centre.
-struct Parabola {
-    level: f64,
-    tilt: f64,
-    bend: f64,
-    /// Root mean square residual.
-    misfit: f64,
-}
-
-impl Parabola {
-    /// Least squares; `None` with fewer than 3 points or where they do not define it.
-    fn through(points: &[(f64, f64)], centre: f64) -> Option<Self> {
-        if points.len() < 3 {
-            return None;
-        }
-        let mut s = [0.0; 5];
-        let mut r = [0.0; 3];
-        for &(x, y) in points {
-            let u = x - centre;
-            (0..5).for_each(|k| s[k] += u.powi(k as i32));
-            (0..3).for_each(|k| r[k] += y * u.powi(k as i32));
-        }
-        let det = |m: [[f64; 3]; 3]| {
-            m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
-                - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
-                + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
-        };
-        let rows = [[s[0], s[1], s[2]], [s[1], s[2], s[3]], [s[2], s[3], s[4]]];
-        let whole = det(rows);
-        let solve = |column: usize| {
-            let mut m = rows;
-            (0..3).for_each(|k| m[k][column] = r[k]);
-            det(m) / whole
-        };
-        let mut fit = Self { level: solve(0), tilt: solve(1), bend: solve(2), misfit: 0.0 };
-        let squares: f64 = points.iter().map(|&(x, y)| (y - fit.at(x - centre)).powi(2)).sum();
-        fit.misfit = (squares / points.len() as f64).sqrt();
-        [fit.level, fit.tilt, fit.bend, fit.misfit].iter().all(|v| v.is_finite()).then_some(fit)
-    }
-
-    fn at(&self, u: f64) -> f64 {
-        self.level + u * (self.tilt + u * self.bend)
-    }
-
-    fn vertex(&self) -> f64 {
-        -self.tilt / (2.0 * self.bend)
-    }
 }
 
 fn not_identified(why: &str) -> BestLr {
