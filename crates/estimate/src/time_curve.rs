@@ -51,7 +51,31 @@ impl TimeCurve {
             let above = self.knots.partition_point(|k| k.0 <= x).clamp(1, n - 1);
             self.knots[above - 1].1 + slope(above - 1) * (x - self.knots[above - 1].0)
         };
-        y.exp()
+        // exp(709.7) is the last that is a number.
+        y.min(709.7).exp()
+    }
+
+    /// The smallest measured batch whose examples/s reach the share `efficiency` of the most that were measured.
+    ///
+    /// The knee where no model describes the times. The first batch for a share of 0 or less or NaN; +∞ above 1.
+    ///
+    /// ```
+    /// use batchwise_estimate::time::{TimeCurve, TimePoint};
+    /// let timed = [(8.0, 2e-3), (16.0, 2e-3), (32.0, 3.4e-3), (64.0, 6.4e-3)]; // 4000, 8000, 9412, 10000 examples/s
+    /// let points = timed.map(|(batch, seconds)| TimePoint { batch, seconds, spread: 0.0 });
+    /// let curve = TimeCurve::new(&points).unwrap();
+    /// assert_eq!((curve.measured_knee(0.8), curve.measured_knee(0.9)), (16.0, 32.0));
+    /// ```
+    #[must_use]
+    pub fn measured_knee(&self, efficiency: f64) -> f64 {
+        let best = self.knots.iter().map(|k| k.0 - k.1).fold(f64::NEG_INFINITY, f64::max);
+        // The logarithms cost a few last digits, which must not cost the best batch its own share.
+        let wanted = best + efficiency.max(0.0).ln() - 1e-12;
+        let found = self.knots.iter().find(|k| k.0 - k.1 >= wanted);
+        found.map_or(f64::INFINITY, |k| {
+            let batch = k.0.exp();
+            if (batch - batch.round()).abs() <= 1e-9 * batch { batch.round() } else { batch }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ pub mod advice;
 pub mod advise;
 pub mod bytes;
 mod error;
+pub mod fit;
 pub mod output;
 pub mod probe;
 pub mod process;

@@ -35,6 +35,8 @@ pub(super) enum Command {
     Schedule(ScheduleArguments),
     /// Show what a data set holds; list, check and fetch data sets
     Data(DataArguments),
+    /// Fit the statistics of batch size to measurements made anywhere: PyTorch, JAX, a spreadsheet
+    Fit(FitArguments),
     /// List the devices this build can use here
     Devices,
     /// Check the gradients of candle's layers and of ours against finite differences
@@ -363,6 +365,154 @@ pub(super) struct FetchArguments {
     /// Follow a branch that has moved since it was first fetched
     #[arg(long)]
     pub(super) update: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct FitArguments {
+    #[command(subcommand)]
+    pub(super) command: FitCommand,
+}
+
+/// How every file may be written.
+const FORMS: &str = "Forms: CSV (comma, semicolon or tab), white space with a header, or JSON lines with the columns as \
+keys. The order of the columns is free, other columns are ignored, capitals do not matter; blank lines and lines that \
+begin with # are skipped.";
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum FitCommand {
+    /// The gradient noise scale, from squared gradient norms
+    ///
+    /// Long form, any micro-batches: `measurement,micro_batch,weight,norm2`. One row for each micro-batch: the squared
+    /// norm of its MEAN gradient, and its examples as the weight. One row for each measurement whose micro_batch is
+    /// `all`: the squared norm of the whole batch's mean gradient (the weight may be empty).
+    ///
+    /// Short form, equal micro-batches: `batch,micro_batch,micro_norm2,batch_norm2`. One row for each measurement;
+    /// micro_norm2 is the mean of the squared norms over all micro-batches.
+    ///
+    /// All micro-batches of a measurement are taken at the same parameters, and measurements with other examples. A
+    /// column `group` names groups of parameters: each measurement has rows for every group.
+    #[command(after_long_help = FORMS)]
+    Noise(FitFile),
+    /// The critical batch size, from steps to a target
+    ///
+    /// `batch,seed,steps` (or `examples`). Empty or `censored`: the run never reached the target; it counts as a bound.
+    /// Columns that refine: `after` (how long such a run went on) and `evaluation_period`, both in steps, or in
+    /// examples where the file counts examples.
+    #[command(after_long_help = FORMS)]
+    Tradeoff(TradeoffFile),
+    /// Overhead, time per example and the knee, from times of steps
+    ///
+    /// `batch,seconds`, one row for each step that was timed. The unit stands in the header (`seconds`, `ms`,
+    /// `time_ms`, `step_time[us]`) or is given by --unit.
+    #[command(after_long_help = FORMS)]
+    Speed(FitFile),
+    /// Fixed memory, memory per example and what surely fits, from peaks
+    ///
+    /// `batch,bytes`, one row for each run; `oom` or empty: it did not fit. The unit stands in the header (`bytes`,
+    /// `MiB`, `peak_mib`, `memory (GB)`) or is given by --unit. --memory LIMIT asks which batch fits.
+    #[command(after_long_help = FORMS)]
+    Memory(FitFile),
+    /// The best learning rate at each batch size and its exponent, from a grid of runs
+    ///
+    /// `batch,lr,seed,loss` (or `steps` or `examples` to a target). Empty, `nan`, `inf` or `diverged`: the run
+    /// diverged; it bounds the best learning rate and is never averaged in.
+    #[command(after_long_help = FORMS)]
+    Ridge(FitFile),
+    /// The batch size that the answers of the other kinds lead to
+    ///
+    /// Files of JSON: what `fit --json` wrote, one or more in a file, or one object such as {"speed": {...}, "noise":
+    /// {...}}. By hand these keys suffice: noise {phi, low, high}; tradeoff {b_crit, low, high, s_min}; speed {model,
+    /// overhead_seconds, seconds_per_example}; memory {fixed_bytes, bytes_per_example, upper_band}; ridge {exponent,
+    /// best: [{batch, lr, low, high, at_edge}]}; null where there is no number. Speed, and noise or tradeoff, are needed
+    /// for a batch size; without them the answer says what it can. --memory LIMIT splits the batch into micro-batches.
+    Decide(DecideFiles),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct FitFile {
+    /// File of measurements; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) common: FitOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct TradeoffFile {
+    /// File of measurements; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Steps between evaluations (examples, where the file counts those): the target was met within the last of them
+    #[arg(long, value_name = "X")]
+    pub(super) evaluation_period: Option<f64>,
+    /// How the learning rate was chosen at each batch size
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) tuning: TuningName,
+    #[command(flatten)]
+    pub(super) common: FitOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DecideFiles {
+    /// Files of JSON; - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: FitOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct FitOptions {
+    /// Two-sided confidence of every interval
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    pub(super) confidence: f64,
+    /// Unit of the times (s, ms, us, ns) or of the memory (bytes, KiB, MiB, GB), where the header names none
+    #[arg(long, value_name = "UNIT")]
+    pub(super) unit: Option<String>,
+    /// What a batch size counts: examples, tokens, sequences or frames
+    #[arg(long, value_name = "NAME", default_value = "examples")]
+    pub(super) unit_of_example: String,
+    /// Examples in the training set
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1 << 50))]
+    pub(super) dataset_size: Option<u64>,
+    /// Whose gradient the noise is counted against
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) target: TargetName,
+    /// Which published runs turn a noise scale into a critical batch size
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) task: TaskName,
+    /// Also write a picture, an SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(super) plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum TargetName {
+    /// The population that the examples come from
+    #[default]
+    Population,
+    /// The training set, drawn without replacement (needs --dataset-size)
+    TrainingSet,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum TaskName {
+    /// Classification and the like: known within a factor of 5
+    #[default]
+    Supervised,
+    /// Any task, with autoencoders and games: known within a factor of 50
+    Any,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum TuningName {
+    /// Anew at each batch size, the best inside its grid
+    #[default]
+    Tuned,
+    /// At some batch size the best was the outermost that was tried
+    AtEdge,
+    /// One learning rate for all batch sizes
+    Untuned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -15,9 +15,8 @@ use crate::tradeoff::{MODEL_ERROR, TradeoffFit, ln_standard_error};
 /// misfit, untuned learning rates, or nothing identified.
 #[must_use]
 pub fn critical_batch_from_tradeoff(fit: &TradeoffFit) -> Option<CriticalBatch> {
-    if let Outcome::LowerBound { low } = fit.b_crit {
-        let belief = normal_belief(low, MODEL_ERROR, CriticalSource::Sweep)?;
-        return Some(CriticalBatch { low, lower_bound_only: true, ..belief });
+    if let Outcome::LowerBound { .. } = fit.b_crit {
+        return critical_batch_from_outcome(&fit.b_crit, CriticalSource::Sweep);
     }
     let wide = fit.grade == Grade::NotIdentified && fit.s_min.value().is_some();
     if fit.grade != Grade::Measured && !wide {
@@ -34,6 +33,33 @@ pub fn critical_batch_from_tradeoff(fit: &TradeoffFit) -> Option<CriticalBatch> 
         return None;
     }
     normal_belief(curve.b_crit, ln_sd, CriticalSource::Sweep)
+}
+
+/// The belief that a published B_c leaves, of which only the interval (taken as 95 %) is known.
+///
+/// Its ln sd is that of the interval's wider side, and at least [`MODEL_ERROR`]. A lower bound gives a belief about the
+/// bound; `None` for an upper bound and where nothing was identified. With the fit itself at hand,
+/// [`critical_batch_from_tradeoff`] knows more.
+///
+/// ```
+/// use batchwise_estimate::critical::{CriticalSource, critical_batch_from_outcome};
+/// use batchwise_estimate::outcome::Outcome;
+/// let known = Outcome::Measured { value: 1000.0, low: 800.0, high: 1300.0 };
+/// let belief = critical_batch_from_outcome(&known, CriticalSource::Sweep).unwrap();
+/// assert!((belief.ln_sd - 1.3f64.ln() / 1.96).abs() < 1e-4 && !belief.lower_bound_only);
+/// ```
+#[must_use]
+pub fn critical_batch_from_outcome(b_crit: &Outcome, source: CriticalSource) -> Option<CriticalBatch> {
+    match *b_crit {
+        Outcome::Measured { value, low, high } => {
+            normal_belief(value, ln_sd_of_interval(value, low, high)?.max(MODEL_ERROR), source)
+        }
+        Outcome::LowerBound { low } => {
+            let belief = normal_belief(low, MODEL_ERROR, source)?;
+            Some(CriticalBatch { low, lower_bound_only: true, ..belief })
+        }
+        Outcome::UpperBound { .. } | Outcome::NotIdentified { .. } => None,
+    }
 }
 
 /// The belief that branched training leaves: median at the geometric mean of its interval, ln sd half its ln width.

@@ -31,7 +31,7 @@ mod direct;
 mod prior;
 
 pub use combine::{Combined, Disagreement, combine};
-pub use direct::{critical_batch_from_branched, critical_batch_from_tradeoff};
+pub use direct::{critical_batch_from_branched, critical_batch_from_outcome, critical_batch_from_tradeoff};
 pub use prior::{Calibration, PhiReading, RatioPrior, TABLE_1, Task, critical_batch_from_phi, read_phi};
 
 use crate::fieller::student_t_quantile;

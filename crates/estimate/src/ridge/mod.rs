@@ -112,4 +112,4 @@ pub use grid::{BestLr, EXCESS, Edge, LrPoint, best_learning_rate};
 pub use input::{Goal, Options, RidgeError, RidgePoint};
 pub use next::{Next, next_learning_rates};
 pub use optimum::BestAtBatch;
-pub use rules::{effective_learning_rate, progress_share, round_down};
+pub use rules::{effective_learning_rate, follow_power, progress_share, round_down};

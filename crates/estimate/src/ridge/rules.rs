@@ -44,3 +44,19 @@ pub fn round_down(learning_rate: f64, anchor: f64, ratio: f64) -> Option<f64> {
     let rounded = if (rounded / learning_rate - 1.0).abs() < 1e-9 { learning_rate } else { rounded };
     positive(rounded).then_some(rounded)
 }
+
+/// The learning rate at batch size `to` by the power law LR* ∝ B^p from a known one at `from` (theory.md §4.1: p = 1 linear,
+/// ½ square root).
+///
+/// With the runs themselves at hand, [`RidgeFit::at`](super::RidgeFit::at) weighs every law. `None` unless the result is
+/// finite and above 0.
+///
+/// ```
+/// let rate = batchwise_estimate::ridge::follow_power(0.1, 64.0, 256.0, 0.5).unwrap();
+/// assert!((rate - 0.2).abs() < 1e-12);
+/// ```
+#[must_use]
+pub fn follow_power(learning_rate: f64, from: f64, to: f64, exponent: f64) -> Option<f64> {
+    let rate = learning_rate * (to / from).powf(exponent);
+    (from > 0.0 && to > 0.0 && rate.is_finite() && rate > 0.0).then_some(rate)
+}

@@ -7,32 +7,32 @@ use super::sign::{Shape, mark, text, width};
 use super::text::{aligned, escape};
 
 /// Width of every figure, in its own units (pixels at full size).
-pub(super) const WIDTH: f64 = 600.0;
+pub(crate) const WIDTH: f64 = 600.0;
 /// Height of one row of labels above a panel.
-pub(super) const ROW: f64 = 16.0;
+pub(crate) const ROW: f64 = 16.0;
 
 /// Name of an axis, with its unit, and how its ticks are written.
-pub(super) struct Axis<'a> {
+pub(crate) struct Axis<'a> {
     /// What stands at the axis.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// How a tick is written.
-    pub(super) label: &'a dyn Fn(f64) -> String,
+    pub(crate) label: &'a dyn Fn(f64) -> String,
     /// The value that is shown as 1.
-    pub(super) unit: f64,
+    pub(crate) unit: f64,
 }
 
 impl<'a> Axis<'a> {
     /// An axis whose unit is 1.
-    pub(super) fn new(name: &'a str, label: &'a dyn Fn(f64) -> String) -> Self {
+    pub(crate) fn new(name: &'a str, label: &'a dyn Fn(f64) -> String) -> Self {
         Self { name, label, unit: 1.0 }
     }
 }
 
 /// An upright line: where, of which class, and what stands above it.
-pub(super) type Upright = (f64, &'static str, String);
+pub(crate) type Upright = (f64, &'static str, String);
 
 /// A panel under construction.
-pub(super) struct Chart {
+pub(crate) struct Chart {
     x: Scale,
     y: Scale,
     /// Everything drawn so far.
@@ -47,7 +47,7 @@ pub(super) struct Chart {
 
 impl Chart {
     /// A panel between two axes, with so many `rows` for labels above it.
-    pub(super) fn new(x: Scale, y: Scale, rows: usize) -> Self {
+    pub(crate) fn new(x: Scale, y: Scale, rows: usize) -> Self {
         Self {
             x,
             y,
@@ -64,7 +64,7 @@ impl Chart {
     }
 
     /// Draws both axes; the name of the vertical one stands above it, where it reads without turning the head.
-    pub(super) fn axes(&mut self, across: &Axis<'_>, up: &Axis<'_>) {
+    pub(crate) fn axes(&mut self, across: &Axis<'_>, up: &Axis<'_>) {
         let (left, right, top, bottom) = self.sides();
         let widest =
             |ticks: &[f64]| ticks.iter().map(|v| width(&(across.label)(*v))).fold(0.0, f64::max) + 14.0;
@@ -97,7 +97,7 @@ impl Chart {
     }
 
     /// Shades between two values of x.
-    pub(super) fn band_across(&mut self, low: f64, high: f64, class: &str, tip: &str) {
+    pub(crate) fn band_across(&mut self, low: f64, high: f64, class: &str, tip: &str) {
         let (Some(a), Some(b)) = (self.x.px(low), self.x.px(high)) else { return };
         // A band of one batch size is still to be seen.
         let (a, b) =
@@ -107,7 +107,7 @@ impl Chart {
     }
 
     /// Shades between two values of y.
-    pub(super) fn band_up(&mut self, low: f64, high: f64, class: &str, tip: &str) {
+    pub(crate) fn band_up(&mut self, low: f64, high: f64, class: &str, tip: &str) {
         let (left, right, _, bottom) = self.sides();
         let (Some(a), Some(b)) = (self.y.px(low).or(Some(bottom)), self.y.px(high)) else { return };
         self.rectangle(left, right, b.min(a), a.max(b).max(b.min(a) + 2.0), class, tip);
@@ -124,7 +124,7 @@ impl Chart {
     }
 
     /// A line through points; it breaks where one is missing or outside of the panel.
-    pub(super) fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, class: &str) {
+    pub(crate) fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, class: &str) {
         let mut path = String::new();
         let mut pen = 'M';
         for (x, y) in points {
@@ -142,7 +142,7 @@ impl Chart {
     }
 
     /// Shades between two lines, given as (x, low, high).
-    pub(super) fn area(&mut self, points: &[(f64, f64, f64)], class: &str, tip: &str) {
+    pub(crate) fn area(&mut self, points: &[(f64, f64, f64)], class: &str, tip: &str) {
         let place = |x: f64, y: f64| Some((self.x.px(x)?, self.y.px(y)?));
         let upper = points.iter().filter_map(|p| place(p.0, p.2));
         let lower = points.iter().rev().filter_map(|p| place(p.0, p.1));
@@ -157,13 +157,13 @@ impl Chart {
     }
 
     /// One point, with the words that are shown when it is pointed at.
-    pub(super) fn point(&mut self, x: f64, y: f64, shape: Shape, class: &str, tip: &str) {
+    pub(crate) fn point(&mut self, x: f64, y: f64, shape: Shape, class: &str, tip: &str) {
         let (Some(px), Some(py)) = (self.x.px(x), self.y.px(y)) else { return };
         self.body.push_str(&mark(px, py, shape, class, tip));
     }
 
     /// A cross just under the upper edge.
-    pub(super) fn cross_at_top(&mut self, x: f64, class: &str, tip: &str) {
+    pub(crate) fn cross_at_top(&mut self, x: f64, class: &str, tip: &str) {
         let (_, _, top, _) = self.sides();
         if let Some(px) = self.x.px(x) {
             self.body.push_str(&mark(px, top + 11.0, Shape::Cross, class, tip));
@@ -171,7 +171,7 @@ impl Chart {
     }
 
     /// An upright bar between two values of y.
-    pub(super) fn bar(&mut self, x: f64, low: f64, high: f64, class: &str) {
+    pub(crate) fn bar(&mut self, x: f64, low: f64, high: f64, class: &str) {
         let (_, _, _, bottom) = self.sides();
         let (Some(px), Some(a), Some(b)) = (self.x.px(x), self.y.px(low).or(Some(bottom)), self.y.px(high))
         else {
@@ -188,7 +188,7 @@ impl Chart {
     }
 
     /// A bar from `low` upward without an end.
-    pub(super) fn arrow_up(&mut self, x: f64, low: f64, class: &str, tip: &str) {
+    pub(crate) fn arrow_up(&mut self, x: f64, low: f64, class: &str, tip: &str) {
         let (_, _, top, _) = self.sides();
         let (Some(px), Some(a)) = (self.x.px(x), self.y.px(low)) else { return };
         let head = (a - 46.0).max(top + 2.0).min(a - 12.0);
@@ -207,7 +207,7 @@ impl Chart {
     }
 
     /// Words that stand upright at the lower edge, in place of a number.
-    pub(super) fn words_at(&mut self, x: f64, words: &str, tip: &str) {
+    pub(crate) fn words_at(&mut self, x: f64, words: &str, tip: &str) {
         let (_, _, _, bottom) = self.sides();
         if let Some(px) = self.x.px(x) {
             self.labels.push_str(&format!(
@@ -222,7 +222,7 @@ impl Chart {
     }
 
     /// Words in place of all that was drawn, for a panel that has nothing to show.
-    pub(super) fn words(&mut self, words: &str) {
+    pub(crate) fn words(&mut self, words: &str) {
         let (left, right, top, bottom) = self.sides();
         self.labels.clear();
         self.side.clear();
@@ -235,7 +235,7 @@ impl Chart {
     }
 
     /// An upright line with its label above the panel.
-    pub(super) fn upright(&mut self, x: f64, class: &'static str, label: &str) {
+    pub(crate) fn upright(&mut self, x: f64, class: &'static str, label: &str) {
         let Some(px) = self.x.px(x) else { return };
         let (_, _, top, bottom) = self.sides();
         let span = span(px, label);
@@ -254,7 +254,7 @@ impl Chart {
     }
 
     /// A level line with its label at the right of the panel.
-    pub(super) fn level(&mut self, y: f64, class: &'static str, label: &str) {
+    pub(crate) fn level(&mut self, y: f64, class: &'static str, label: &str) {
         let Some(py) = self.y.px(y) else { return };
         let (left, right, _, _) = self.sides();
         self.body.push_str(&format!(
@@ -266,7 +266,7 @@ impl Chart {
     }
 
     /// The finished panel.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         let (_, right, top, bottom) = self.sides();
         let mut side = std::mem::take(&mut self.side);
         side.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -301,7 +301,7 @@ fn labelled(scale: &Scale, ticks: Vec<f64>, label: &dyn Fn(f64) -> String) -> Ve
 }
 
 /// How many rows of labels these upright lines need above a panel.
-pub(super) fn rows(x: &Scale, lines: &[Upright]) -> usize {
+pub(crate) fn rows(x: &Scale, lines: &[Upright]) -> usize {
     let spans: Vec<(f64, f64)> = lines.iter().filter_map(|l| Some(span(x.px(l.0)?, &l.2))).collect();
     let apart = |a: &(f64, f64), b: &(f64, f64)| a.1 <= b.0 || b.1 <= a.0;
     if spans.iter().enumerate().all(|(i, a)| spans[..i].iter().all(|b| apart(a, b))) { 1 } else { 2 }

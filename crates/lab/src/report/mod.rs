@@ -6,20 +6,20 @@
 
 #[cfg(test)]
 mod awkward;
-mod chart;
-mod figure;
+pub(crate) mod chart;
+pub(crate) mod figure;
 mod figures;
 mod headline;
 mod origin;
 mod page;
 #[cfg(test)]
 mod sample;
-mod scale;
-mod sign;
+pub(crate) mod scale;
+pub(crate) mod sign;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 use crate::advice::Advice;
 

@@ -4,7 +4,7 @@ use super::text::escape;
 use super::{figures, headline, origin, tables};
 use crate::advice::Advice;
 
-const STYLE: &str = include_str!("style.css");
+use super::figure::STYLE;
 
 /// Puts the parts together.
 pub(super) fn html(advice: &Advice) -> String {

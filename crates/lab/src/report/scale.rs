@@ -2,7 +2,7 @@
 
 /// How values spread along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Evenly, wherever the values lie.
     Linear,
     /// Evenly, from 0.
@@ -15,7 +15,7 @@ pub(super) enum Kind {
 
 /// One axis. Whatever the values are, its ends are finite and apart.
 #[derive(Debug, Clone)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     kind: Kind,
     /// Ends in the space in which the axis is even.
     low: f64,
@@ -29,7 +29,7 @@ const MARGIN: f64 = 0.05;
 
 impl Scale {
     /// An axis that shows all of `values`; those that it cannot show are left out.
-    pub(super) fn new(kind: Kind, values: impl IntoIterator<Item = f64>, pixels: (f64, f64)) -> Self {
+    pub(crate) fn new(kind: Kind, values: impl IntoIterator<Item = f64>, pixels: (f64, f64)) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for u in values.into_iter().filter_map(|v| even(kind, v)) {
             (low, high) = (low.min(u), high.max(u));
@@ -56,7 +56,7 @@ impl Scale {
     }
 
     /// Logarithmic where the positive values span more than `factor`, else the other kind.
-    pub(super) fn log_beyond(factor: f64, otherwise: Kind, values: &[f64], pixels: (f64, f64)) -> Self {
+    pub(crate) fn log_beyond(factor: f64, otherwise: Kind, values: &[f64], pixels: (f64, f64)) -> Self {
         let positive: Vec<f64> = values.iter().copied().filter(|v| v.is_finite() && *v > 0.0).collect();
         let low = positive.iter().copied().fold(f64::INFINITY, f64::min);
         let high = positive.iter().copied().fold(0.0, f64::max);
@@ -66,24 +66,24 @@ impl Scale {
     }
 
     /// Where `v` lies, moved to the nearest end if it is outside; `None` where it has no place on such an axis.
-    pub(super) fn px(&self, v: f64) -> Option<f64> {
+    pub(crate) fn px(&self, v: f64) -> Option<f64> {
         let share = ((even(self.kind, v)? - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         let px = self.pixels.0 + share * (self.pixels.1 - self.pixels.0);
         px.is_finite().then_some(px)
     }
 
     /// Whether `v` lies between the ends.
-    pub(super) fn holds(&self, v: f64) -> bool {
+    pub(crate) fn holds(&self, v: f64) -> bool {
         even(self.kind, v).is_some_and(|u| u >= self.low - 1e-9 && u <= self.high + 1e-9)
     }
 
     /// Pixels of the two ends.
-    pub(super) fn ends(&self) -> (f64, f64) {
+    pub(crate) fn ends(&self) -> (f64, f64) {
         self.pixels
     }
 
     /// Moves the upper end to another pixel, values staying where they are.
-    pub(super) fn extend_to(&mut self, pixel: f64) {
+    pub(crate) fn extend_to(&mut self, pixel: f64) {
         let (from, to) = self.pixels;
         if to != from {
             self.high = self.low + (self.high - self.low) * (pixel - from) / (to - from);
@@ -92,12 +92,12 @@ impl Scale {
     }
 
     /// Whether equal ratios are equally far apart.
-    pub(super) fn is_log(&self) -> bool {
+    pub(crate) fn is_log(&self) -> bool {
         matches!(self.kind, Kind::Log | Kind::Octaves)
     }
 
     /// At most about `most` round values inside the axis, ascending. `unit` is what is shown as 1.
-    pub(super) fn ticks(&self, most: usize, unit: f64) -> Vec<f64> {
+    pub(crate) fn ticks(&self, most: usize, unit: f64) -> Vec<f64> {
         let most = most.max(2);
         let found = match self.kind {
             Kind::Linear | Kind::FromZero => return self.linear_ticks(self.low, self.high, most, unit),

@@ -7,7 +7,7 @@ const LETTER: f64 = 6.4;
 
 /// How a point is drawn: shape as well as colour says what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// A filled circle.
     Dot,
     /// A circle with a hole.
@@ -21,7 +21,7 @@ pub(super) enum Shape {
 }
 
 /// Words at a place, for what no panel holds; the index of B_c is set low.
-pub(super) fn text(x: f64, y: f64, anchor: &str, class: &str, words: &str) -> String {
+pub(crate) fn text(x: f64, y: f64, anchor: &str, class: &str, words: &str) -> String {
     let words = match words.split_once("B_c") {
         Some((before, after)) => format!(
             "{}B<tspan class=\"sub\" dy=\"3\">c</tspan><tspan dy=\"-3\">{}</tspan>",
@@ -34,7 +34,7 @@ pub(super) fn text(x: f64, y: f64, anchor: &str, class: &str, words: &str) -> St
 }
 
 /// A point with a larger invisible one around it, easier to point at.
-pub(super) fn mark(x: f64, y: f64, shape: Shape, class: &str, tip: &str) -> String {
+pub(crate) fn mark(x: f64, y: f64, shape: Shape, class: &str, tip: &str) -> String {
     let drawn = match shape {
         Shape::Dot => format!("<circle class=\"dot {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"),
         Shape::Ring => format!("<circle class=\"ring {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"),
@@ -57,6 +57,6 @@ pub(super) fn mark(x: f64, y: f64, shape: Shape, class: &str, tip: &str) -> Stri
 }
 
 /// Width of words on the page, about.
-pub(super) fn width(words: &str) -> f64 {
+pub(crate) fn width(words: &str) -> f64 {
     words.chars().count() as f64 * LETTER
 }

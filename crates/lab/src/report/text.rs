@@ -4,10 +4,10 @@ use crate::prose::separated;
 use batchwise_estimate::fieller::Ratio;
 
 /// What is shown where a number is missing.
-pub(super) const UNKNOWN: &str = "–";
+pub(crate) const UNKNOWN: &str = "–";
 
 /// `raw` with the characters that mean something in HTML replaced.
-pub(super) fn escape(raw: &str) -> String {
+pub(crate) fn escape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     for c in raw.chars() {
         match c {
@@ -25,27 +25,27 @@ pub(super) fn escape(raw: &str) -> String {
 }
 
 /// A whole number with thousands separators.
-pub(super) fn int(n: u64) -> String {
+pub(crate) fn int(n: u64) -> String {
     separated(&n.to_string())
 }
 
 /// "1 step", "2 steps".
-pub(super) fn count(n: u64, one: &str) -> String {
+pub(crate) fn count(n: u64, one: &str) -> String {
     format!("{} {one}{}", int(n), if n == 1 { "" } else { "s" })
 }
 
 /// Three significant digits; powers of ten where plain digits would be long.
-pub(super) fn num(v: f64) -> String {
+pub(crate) fn num(v: f64) -> String {
     digits(v, 3)
 }
 
 /// A round number on an axis: as many digits as it has, powers of ten from ten million on.
-pub(super) fn tick(v: f64) -> String {
+pub(crate) fn tick(v: f64) -> String {
     plain_below(v, 6, 7)
 }
 
 /// `significant` digits without trailing zeros.
-pub(super) fn digits(v: f64, significant: usize) -> String {
+pub(crate) fn digits(v: f64, significant: usize) -> String {
     plain_below(v, significant, 9)
 }
 
@@ -82,12 +82,12 @@ fn plain_below(v: f64, significant: usize, most: i32) -> String {
 }
 
 /// Two significant digits, for what is not known better.
-pub(super) fn rough(v: f64) -> String {
+pub(crate) fn rough(v: f64) -> String {
     digits(v, 2)
 }
 
 /// A value and its standard error, to the second digit of the error.
-pub(super) fn with_error(value: f64, error: f64) -> String {
+pub(crate) fn with_error(value: f64, error: f64) -> String {
     if !(value.is_finite() && value.abs() < 1e6 && error.is_finite() && error > 1e-6) {
         return num(value);
     }
@@ -96,7 +96,7 @@ pub(super) fn with_error(value: f64, error: f64) -> String {
 }
 
 /// Plain numbers with as many decimals as the longest of them.
-pub(super) fn aligned(labels: Vec<String>) -> Vec<String> {
+pub(crate) fn aligned(labels: Vec<String>) -> Vec<String> {
     let decimals = |l: &String| l.split_once('.').map_or(0, |d| d.1.len());
     let most = labels.iter().map(decimals).max().unwrap_or(0);
     let plain = |l: &String| l.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '−'));
@@ -112,7 +112,7 @@ pub(super) fn aligned(labels: Vec<String>) -> Vec<String> {
 }
 
 /// Running text as HTML: escaped, with `code` and the index of B_c set as such.
-pub(super) fn prose(raw: &str) -> String {
+pub(crate) fn prose(raw: &str) -> String {
     let escaped = escape(raw).replace("B_c", "B<sub>c</sub>");
     let pieces: Vec<&str> = escaped.split('`').collect();
     if pieces.len().is_multiple_of(2) {
@@ -124,13 +124,13 @@ pub(super) fn prose(raw: &str) -> String {
 }
 
 /// Bytes in binary units.
-pub(super) fn bytes(v: f64) -> String {
+pub(crate) fn bytes(v: f64) -> String {
     let (unit, name) = byte_unit(v);
     format!("{} {name}", digits(v / unit, if (v / unit).abs() >= 1000.0 { 4 } else { 3 }))
 }
 
 /// The largest binary unit not above `v`, and its name.
-pub(super) fn byte_unit(v: f64) -> (f64, &'static str) {
+pub(crate) fn byte_unit(v: f64) -> (f64, &'static str) {
     const NAMES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut unit = 1.0;
     let mut k = 0;
@@ -142,7 +142,7 @@ pub(super) fn byte_unit(v: f64) -> (f64, &'static str) {
 }
 
 /// A time in the unit that suits it.
-pub(super) fn seconds(v: f64) -> String {
+pub(crate) fn seconds(v: f64) -> String {
     let size = v.abs();
     match size {
         _ if !v.is_finite() => UNKNOWN.to_owned(),
@@ -157,22 +157,22 @@ pub(super) fn seconds(v: f64) -> String {
 }
 
 /// A share in per cent.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if (share * 100.0).is_finite() { format!("{} %", num(share * 100.0)) } else { UNKNOWN.to_owned() }
 }
 
 /// A share in per cent to two digits.
-pub(super) fn percent_rough(share: f64) -> String {
+pub(crate) fn percent_rough(share: f64) -> String {
     if (share * 100.0).is_finite() { format!("{} %", rough(share * 100.0)) } else { UNKNOWN.to_owned() }
 }
 
 /// A number that may be missing.
-pub(super) fn maybe(v: Option<f64>, shown: impl Fn(f64) -> String) -> String {
+pub(crate) fn maybe(v: Option<f64>, shown: impl Fn(f64) -> String) -> String {
     v.filter(|v| v.is_finite()).map_or_else(|| UNKNOWN.to_owned(), shown)
 }
 
 /// A ratio with its interval, or what can be said instead.
-pub(super) fn ratio(r: &Ratio) -> String {
+pub(crate) fn ratio(r: &Ratio) -> String {
     match r {
         Ratio::Measured { value, low, high } => {
             format!("{} ({}–{})", rough(*value), rough(*low), rough(*high))
@@ -184,7 +184,7 @@ pub(super) fn ratio(r: &Ratio) -> String {
 }
 
 /// A batch size on an axis: powers of two that would be long are written as powers.
-pub(super) fn batch_tick(v: f64) -> String {
+pub(crate) fn batch_tick(v: f64) -> String {
     let exponent = v.log2().round();
     if v >= 1e7 && (exponent.exp2() - v).abs() < v * 1e-9 {
         return format!("2{}", superscript(exponent as i32));
@@ -193,7 +193,7 @@ pub(super) fn batch_tick(v: f64) -> String {
 }
 
 /// The range of two batch sizes, or the one.
-pub(super) fn batch_range(ends: [u64; 2]) -> String {
+pub(crate) fn batch_range(ends: [u64; 2]) -> String {
     let [low, high] = ends;
     if low == high { int(low) } else { format!("{}–{}", int(low.min(high)), int(low.max(high))) }
 }

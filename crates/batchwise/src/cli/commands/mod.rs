@@ -5,6 +5,7 @@ mod audit;
 mod change;
 mod data;
 mod devices;
+mod fit;
 mod probes;
 mod schedule;
 mod train;
@@ -32,6 +33,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Change(arguments) => change::run(options, arguments),
         Command::Schedule(arguments) => schedule::run(options, arguments),
         Command::Data(arguments) => data::run(options, arguments),
+        Command::Fit(arguments) => fit::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
         Command::Probe => serve(cli, options),
