@@ -127,7 +127,10 @@ fn faults_are_named() {
             .unwrap_err();
         assert!(error.to_string().starts_with(fault), "{text}: {error}");
     }
-    assert_eq!("batch 64 doubling at 25%,50% max 2048".parse::<BatchSpec>(), "64 doubling at 25%,50% max 2048".parse());
+    assert_eq!(
+        "batch 64 doubling at 25%,50% max 2048".parse::<BatchSpec>(),
+        "64 doubling at 25%,50% max 2048".parse()
+    );
     for (text, column, allowed) in [
         ("", 1, "a batch size of at least 1"),
         ("0", 1, "a batch size of at least 1"),

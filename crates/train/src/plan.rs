@@ -160,7 +160,10 @@ impl Adaptive {
             .ok_or_else(|| config(spec.to_string(), "adaptive"))?;
         match (controller.policy(), &step_times) {
             (Policy::InnerProduct { .. }, _) => {
-                return Err(config(spec.to_string(), "a policy that needs no inner products of single gradients"));
+                return Err(config(
+                    spec.to_string(),
+                    "a policy that needs no inner products of single gradients",
+                ));
             }
             (Policy::Goodput, None) => {
                 return Err(config(spec.to_string(), "given with the time of a step by batch size"));
@@ -240,7 +243,9 @@ impl Adaptive {
     fn gain(&self, verdict: &Verdict) -> f64 {
         let rule = match (self.follow, &self.phi) {
             (Follow::Rule(rule), _) => rule,
-            (Follow::Gain, Ratio::Measured { value: phi, .. } | Ratio::LowerBound { low: phi }) if 0.0 < *phi => {
+            (Follow::Gain, Ratio::Measured { value: phi, .. } | Ratio::LowerBound { low: phi })
+                if 0.0 < *phi =>
+            {
                 Scaling::NoiseScale { phi: *phi }
             }
             (Follow::RootGain, Ratio::Measured { value: phi, .. } | Ratio::LowerBound { low: phi })

@@ -3,9 +3,9 @@
 use crate::accumulate::accumulate;
 use crate::{NoiseReading, Plan, Tap, Task, TrainError};
 use batchwise_data::{Dataset, Loader, LoaderStats, Order};
+use batchwise_estimate::fieller::Ratio;
 use batchwise_nn::Gradients;
 use batchwise_nn::optim::{Optimizer, OptimizerConfig};
-use batchwise_estimate::fieller::Ratio;
 use batchwise_schedule::controller::Verdict;
 use batchwise_schedule::{Examples, LearningRate, Schedule, Steps};
 use std::ops::Range;
@@ -162,7 +162,11 @@ impl Trainer {
     fn tap(&self, batch: u64) -> Tap {
         match self.run.tap {
             Tap::Off if self.run.plan.wants_noise() => {
-                if batch <= self.run.micro_batch { Tap::Examples } else { Tap::Norms }
+                if batch <= self.run.micro_batch {
+                    Tap::Examples
+                } else {
+                    Tap::Norms
+                }
             }
             tap => tap,
         }
@@ -215,7 +219,8 @@ impl Trainer {
     /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.
     fn batch_at(&self, start: u64) -> Option<Range<u64>> {
         let left = self.run.total.0.saturating_sub(start);
-        let size = self.run.plan.batch(Examples(start)).min(self.loader.order().remaining_in_epoch(start)).min(left);
+        let size =
+            self.run.plan.batch(Examples(start)).min(self.loader.order().remaining_in_epoch(start)).min(left);
         (0 < size).then(|| start..start + size)
     }
 }

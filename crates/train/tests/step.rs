@@ -7,8 +7,8 @@ use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, fingerprint, loss};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Plan, 
-    Run, Tap, Task, TrainError, Trainer, evaluate, measure_noise, measure_noise_of_examples,
+use batchwise_train::{
+    Plan, Run, Tap, Task, TrainError, Trainer, evaluate, measure_noise, measure_noise_of_examples,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ModuleT;
@@ -269,7 +269,8 @@ fn the_noise_of_examples_is_that_of_micro_batches_of_one() {
 
 #[test]
 fn divergence_is_an_error_that_says_where() {
-    let settings = Run { plan: Plan::constant(10, Schedule::constant(LearningRate(1e30))), ..run(10, 10, 100) };
+    let settings =
+        Run { plan: Plan::constant(10, Schedule::constant(LearningRate(1e30))), ..run(10, 10, 100) };
     let mut trainer = Trainer::new(task(Kind::Mlp, DType::F32), glyphs(100), settings).unwrap();
     let error = loop {
         match trainer.step() {

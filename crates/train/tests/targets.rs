@@ -14,8 +14,8 @@ use batchwise_nn::models::{Gpt, GptConfig, Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, gradients::norm2};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Plan, 
-    NoiseReading, Run, Tap, Task, Trainer, evaluate, measure_noise, measure_noise_of_examples,
+use batchwise_train::{
+    NoiseReading, Plan, Run, Tap, Task, Trainer, evaluate, measure_noise, measure_noise_of_examples,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ModuleT;

@@ -8,7 +8,7 @@ use crate::process::Message;
 use batchwise_data::{Loader, Order};
 use batchwise_estimate::noise::{Measurement, estimate};
 use batchwise_schedule::Examples;
-use batchwise_train::{Plan, NoiseReading, Run, Tap, Task, Trainer, measure_noise};
+use batchwise_train::{NoiseReading, Plan, Run, Tap, Task, Trainer, measure_noise};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

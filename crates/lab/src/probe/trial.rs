@@ -6,11 +6,11 @@ use crate::LabError;
 use crate::output::write_whole;
 use crate::process::{self, Message};
 use batchwise_data::Loader;
-use batchwise_nn::meter::Meter;
-use batchwise_nn::{fingerprint, memory};
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::time::{TimeCurve, TimePoint};
+use batchwise_nn::meter::Meter;
 use batchwise_nn::optim::OptimizerConfig;
+use batchwise_nn::{fingerprint, memory};
 use batchwise_schedule::controller::Reason;
 use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, RunLength, Schedule};
 use batchwise_train::{Adaptive, Follow, Plan, Run, Tap, Trainer, evaluate, evaluate_on};
@@ -163,6 +163,9 @@ pub struct StepLine {
     pub steps: u64,
     /// Examples of the last step.
     pub batch: u64,
+    /// Its batch size as planned: the last batch of an epoch may hold less.
+    #[serde(default)]
+    pub batch_size: u64,
     /// Mean loss per example since the last line.
     pub loss: f64,
     /// Learning rate of the last step.
@@ -320,6 +323,7 @@ fn train(
             examples: step.progress.0,
             steps: step.step.0 + 1,
             batch: step.batch,
+            batch_size: step.batch_size,
             loss: loss_sum / weight,
             learning_rate: step.learning_rate.0,
             g2: noise.map(|noise| noise.0),

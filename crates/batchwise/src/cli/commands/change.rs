@@ -47,7 +47,9 @@ fn plan(options: &Options, arguments: &ChangeArguments, advice: Option<&Advice>)
     let optimizer: Optimizer = match (options.optimizer, advice) {
         (Some(name), _) => name.name().parse().map_err(LabError::Input)?,
         (None, Some(advice)) => of_advice(advice)?,
-        (None, None) => return Err(input("which rules hold depends on the optimizer: name it with --optimizer")),
+        (None, None) => {
+            return Err(input("which rules hold depends on the optimizer: name it with --optimizer"));
+        }
     };
     let from = arguments.from.or(advice.map(|a| a.batch_size)).ok_or_else(|| {
         input("the batch size that the hyper-parameters suit is missing: give --from, or --advice with advice.json")
@@ -81,13 +83,16 @@ fn plan(options: &Options, arguments: &ChangeArguments, advice: Option<&Advice>)
         first_order: arguments.first_order,
         momentum_follows: arguments.momentum_follows,
     };
-    change(from, arguments.to, optimizer, &settings, &evidence).map_err(|error| LabError::Input(error.to_string()))
+    change(from, arguments.to, optimizer, &settings, &evidence)
+        .map_err(|error| LabError::Input(error.to_string()))
 }
 
 fn rule(arguments: &ChangeArguments, noise: Option<Noise>) -> Result<RuleChoice, LabError> {
     let phi = || match noise {
         Some(Noise::Measured { phi } | Noise::LowerBound { low: phi }) => Ok(phi),
-        None => Err(LabError::Input("this rule needs the noise scale: give --noise-scale or --advice".to_owned())),
+        None => {
+            Err(LabError::Input("this rule needs the noise scale: give --noise-scale or --advice".to_owned()))
+        }
     };
     let missing = |what: &str| LabError::Input(format!("this rule needs {what}"));
     Ok(RuleChoice::Use(match arguments.rule {
@@ -97,7 +102,9 @@ fn rule(arguments: &ChangeArguments, noise: Option<Noise>) -> Result<RuleChoice,
         RuleName::Keep => Scaling::Keep,
         RuleName::NoiseScale => Scaling::NoiseScale { phi: phi()? },
         RuleName::RootNoiseScale => Scaling::RootNoiseScale { phi: phi()? },
-        RuleName::Power => Scaling::Power { exponent: arguments.exponent.ok_or_else(|| missing("--exponent"))? },
+        RuleName::Power => {
+            Scaling::Power { exponent: arguments.exponent.ok_or_else(|| missing("--exponent"))? }
+        }
         RuleName::Surge => {
             Scaling::Surge { peak_batch: arguments.peak_batch.ok_or_else(|| missing("--peak-batch"))? }
         }
@@ -115,12 +122,18 @@ fn read(path: &Path) -> Result<Advice, LabError> {
 fn of_advice(advice: &Advice) -> Result<Optimizer, LabError> {
     let word = advice.provenance.optimizer.split_whitespace().next().unwrap_or_default().to_lowercase();
     word.parse().map_err(|_| {
-        LabError::Input(format!("the advice is for `{}`: name the optimizer with --optimizer", advice.provenance.optimizer))
+        LabError::Input(format!(
+            "the advice is for `{}`: name the optimizer with --optimizer",
+            advice.provenance.optimizer
+        ))
     })
 }
 
 fn table(change: &Change) {
-    show::line(&format!("batch {} -> {} (×{:.4}), {}\n", change.from, change.to, change.kappa, change.optimizer));
+    show::line(&format!(
+        "batch {} -> {} (×{:.4}), {}\n",
+        change.from, change.to, change.kappa, change.optimizer
+    ));
     let value = |v: &batchwise_schedule::change::Value| match v {
         batchwise_schedule::change::Value::Number(x) => short(*x),
         batchwise_schedule::change::Value::Text(text) => text.clone(),
@@ -146,7 +159,8 @@ fn table(change: &Change) {
         show::line("\nDoubtful:");
     }
     for d in doubtful {
-        let settle = if d.settle.is_empty() { String::new() } else { format!(" To settle it: {}.", d.settle) };
+        let settle =
+            if d.settle.is_empty() { String::new() } else { format!(" To settle it: {}.", d.settle) };
         show::line(&format!("  {}: {}.{settle}", d.name, d.caveat));
     }
     if 1 < change.sweep.len() {

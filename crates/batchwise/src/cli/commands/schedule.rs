@@ -122,16 +122,25 @@ fn sample(pair: &Pair, total: Examples, epoch: Option<u64>, n: u64) -> Vec<Row> 
         let place = (u128::from(total.0) * u128::from(i) / u128::from(n)) as u64;
         let place = place.min(total.0.saturating_sub(1));
         let before = pair.count_steps(Examples(place), epoch);
-        let end = epoch.map_or(total.0, |e| ((place / e.max(1)).saturating_add(1)).saturating_mul(e.max(1)).min(total.0));
+        let end = epoch.map_or(total.0, |e| {
+            ((place / e.max(1)).saturating_add(1)).saturating_mul(e.max(1)).min(total.0)
+        });
         let batch = pair.batch(Examples(place));
         let step = Step {
             start: Examples(place),
             end: Examples(place.saturating_add(batch).min(end)),
             batch,
-            learning_rate: pair.learning_rate(Examples(place), Examples(place.saturating_add(batch).min(end))),
+            learning_rate: pair
+                .learning_rate(Examples(place), Examples(place.saturating_add(batch).min(end))),
         };
         let temperature = step.learning_rate.0 / step.batch as f64;
-        rows.push(Row { examples: place, step: before, batch, learning_rate: step.learning_rate.0, temperature });
+        rows.push(Row {
+            examples: place,
+            step: before,
+            batch,
+            learning_rate: step.learning_rate.0,
+            temperature,
+        });
     }
     rows.dedup_by_key(|row| row.examples);
     rows

@@ -8,6 +8,7 @@ use batchwise_estimate::time::TimePoint;
 use batchwise_lab::advise::{self, Subject};
 use batchwise_lab::probe::trial;
 use batchwise_lab::provenance::Provenance;
+use batchwise_lab::report::course;
 use batchwise_lab::{LabError, bytes};
 use batchwise_schedule::batch::{BatchShape, Bounds};
 use batchwise_schedule::controller::Policy;
@@ -58,22 +59,22 @@ struct Memory {
 
 pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> Result<(), LabError> {
     let session = Session::open(cli, options)?;
-    let output = output(options, &format!("train-{}", session.workload.model_name()))?;
     let mut progress = Progress::new(options);
     let n = session.data.train.len();
     let examples = arguments.examples.unwrap_or_else(|| n.saturating_mul(arguments.epochs.unwrap_or(1)));
     let subject = session.subject()?;
-    let mut course = Course::of(&session, &subject, arguments, examples)?;
-    let micro_batch = micro_batch(&session, options, arguments, course.largest, &mut progress)?;
-    course.measure_steps(&session, &subject, options, &mut progress)?;
+    let mut plan = Course::of(&session, &subject, arguments, examples)?;
+    let output = output(options, &format!("train-{}", session.workload.model_name()))?;
+    let micro_batch = micro_batch(&session, options, arguments, plan.largest, &mut progress)?;
+    plan.measure_steps(&session, &subject, options, &mut progress)?;
     let provenance = session.provenance()?;
     output.write_json("provenance.json", &provenance)?;
     let request = trial::Request {
-        batch: course.request.batch.base,
+        batch: plan.request.batch.base,
         micro_batch,
-        learning_rate: course.peak,
+        learning_rate: plan.peak,
         schedule: trial::ScheduleKind::default(),
-        course: Some(course.request.clone()),
+        course: Some(plan.request.clone()),
         examples,
         seed: options.seed,
         tap: arguments.tap,
@@ -89,7 +90,11 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         source,
     })?;
     let mut log_fault = None;
+    let mut lines: Vec<trial::StepLine> = Vec::new();
     let outcome = advise::train(&subject, request.clone(), &mut |event| progress.on(event), &mut |line| {
+        if let Ok(line) = serde_json::from_value(line.clone()) {
+            lines.push(line);
+        }
         if log_fault.is_none()
             && let Err(source) = append(&mut log, &line)
         {
@@ -104,11 +109,11 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
     let result = TrainResult {
         schema: batchwise_lab::advice::SCHEMA,
         batch_size: request.batch,
-        batch_schedule: course.request.batch.to_string(),
+        batch_schedule: plan.request.batch.to_string(),
         changes: outcome.changes,
         micro_batch: request.micro_batch,
         learning_rate: request.learning_rate,
-        learning_rate_schedule: course.request.lr.to_string(),
+        learning_rate_schedule: plan.request.lr.to_string(),
         examples: outcome.examples,
         steps: outcome.steps,
         seconds: outcome.seconds,
@@ -126,6 +131,7 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         weights_sha256: outcome.weights_sha256,
         provenance,
     };
+    output.write("course.svg", course::course(&drawn(&result, &lines)).as_bytes())?;
     let path = output.write_json("train.json", &result)?;
     if options.json {
         show::json(&result);
@@ -138,6 +144,22 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         Some(how) => Err(LabError::NoAdvice(how)),
         None => Ok(()),
     }
+}
+
+/// The run as a picture.
+fn drawn(result: &TrainResult, lines: &[trial::StepLine]) -> course::Course {
+    let point = |line: &trial::StepLine| course::Point {
+        examples: line.examples as f64,
+        batch: line.batch_size as f64,
+        learning_rate: line.learning_rate,
+        phi: line.phi.as_ref().map(|phi| course::Phi {
+            value: phi.value(),
+            low: phi.low(),
+            high: phi.high(),
+        }),
+    };
+    let title = format!("lr {}, batch {}", result.learning_rate_schedule, result.batch_schedule);
+    course::Course { title, points: lines.iter().map(point).collect() }
 }
 
 /// Appends a whole line, or on a full disk none.
@@ -179,7 +201,9 @@ impl Course {
             }
             (true, Some(ScheduleName::Constant)) | (false, None) => {}
             (false, Some(_)) => {
-                return Err(input("--lr says how the learning rate goes already: leave --schedule out".to_owned()));
+                return Err(input(
+                    "--lr says how the learning rate goes already: leave --schedule out".to_owned(),
+                ));
             }
         }
         let mut batch = arguments.batch.clone();
@@ -209,7 +233,8 @@ impl Course {
         options: &Options,
         progress: &mut Progress,
     ) -> Result<(), LabError> {
-        if !matches!(&self.request.batch.shape, BatchShape::Adaptive(spec) if spec.policy == Policy::Goodput) {
+        if !matches!(&self.request.batch.shape, BatchShape::Adaptive(spec) if spec.policy == Policy::Goodput)
+        {
             return Ok(());
         }
         let settings = session.settings(options, None, Some(self.largest));
