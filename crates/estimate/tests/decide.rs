@@ -80,7 +80,7 @@ fn repeat(a: f64, c: f64, critical: f64, gamma: f64, seed: u64) -> (f64, f64) {
     let mut source = Source::new(seed);
     let truth = |b: f64| TimeModel::Overlap { gamma }.join(a, c * b);
     let time = |b: u64| time_to_target_relative(truth(b as f64), b as f64, critical);
-    let least = (0..=12).map(|k| time(1 << k)).fold(f64::INFINITY, f64::min);
+    let least = (0..=12).map(|k| time(1 << k)).min_by(f64::total_cmp).expect("13 candidates");
     let (mut counts, mut good) = (HashMap::new(), 0.0);
     for rep in 0..REPS {
         let d = decide(&candidates(12, 0.03, &mut source, truth), &supervised(critical), 300, rep)
@@ -110,7 +110,7 @@ fn good_when_the_belief_is_off_by_its_error() {
     let mut source = Source::new(21);
     let truth = |b: f64| a + c * b;
     let time = |b: u64| time_to_target_relative(truth(b as f64), b as f64, critical);
-    let least = (0..=12).map(|k| time(1 << k)).fold(f64::INFINITY, f64::min);
+    let least = (0..=12).map(|k| time(1 << k)).min_by(f64::total_cmp).unwrap();
     let good = (0..200)
         .filter(|&rep| {
             let median = critical * (sd * source.normal()).exp();

@@ -156,7 +156,12 @@ impl Decision {
     }
 }
 
-/// A number of examples in a sentence.
-pub(super) fn in_words(examples: f64) -> String {
-    if (1.0..1e7).contains(&examples) { format!("{examples:.0}") } else { format!("{examples:.1e}") }
+/// A number of examples, or a percentage, in a sentence.
+pub(super) fn in_words(number: f64) -> String {
+    match number {
+        1.0..1e7 => format!("{number:.0}"),
+        1e-3..1.0 => format!("{number:.3}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{number:.1e}"),
+    }
 }

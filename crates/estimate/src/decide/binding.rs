@@ -32,26 +32,26 @@ pub(super) fn binding(scene: &Scene<'_>, sample: &Sample, choice: &Choice) -> (B
     let critical = scene.problem.critical.median;
     let known = in_words(critical);
     if let Objective::ExamplesBudget { tau } = scene.problem.objective {
-        let overhead = 100.0 * next as f64 / critical;
+        let overhead = in_words((100.0 * next as f64 / critical).min(f64::MAX));
         if next as f64 > tau * critical {
-            let tolerated = 100.0 * tau;
+            let tolerated = in_words((100.0 * tau).min(f64::MAX));
             let reason = format!(
-                "Batch {next} would waste {overhead:.0} % of the examples, above the {tolerated:.0} % that are \
+                "Batch {next} would waste {overhead} % of the examples, above the {tolerated} % that are \
                  tolerated (critical batch {known})."
             );
             return (Binding::NoiseScale, reason);
         }
     }
     let ln_rate = |i: &usize| scene.middle[*i] - (scene.settings[*i].batch as f64).ln();
-    let fastest = alike.iter().map(ln_rate).fold(f64::INFINITY, f64::min);
+    let fastest = alike.iter().map(ln_rate).min_by(f64::total_cmp).unwrap_or(0.0);
     let throughput = (fastest - ln_rate(&choice.chosen)).min(0.0).exp();
     let steps = batch as f64 / (batch as f64 + critical);
     let percent = |share: f64| (100.0 * share).round();
     let both = format!(
-        "Batch {batch} reaches {} % of the best examples per second, and takes {:.2} times the least steps \
+        "Batch {batch} reaches {} % of the best examples per second, and takes {} times the least steps \
          (critical batch {known})",
         percent(throughput),
-        1.0 / steps
+        few((1.0 + critical / batch as f64).min(f64::MAX))
     );
     if throughput >= steps {
         (Binding::Knee, format!("{both}: a larger batch would hardly process examples faster."))
@@ -90,4 +90,9 @@ fn limit_that_binds(
         None => (Binding::Memory, scene.problem.memory.in_words()),
     };
     Some((binding, format!("Without limits the choice would be batch {free}, but {reason}.")))
+}
+
+/// A ratio in a sentence: two decimals while they say something.
+fn few(ratio: f64) -> String {
+    if ratio < 100.0 { format!("{ratio:.2}") } else { in_words(ratio) }
 }

@@ -88,7 +88,7 @@ pub(super) fn standings(
     let absolute = scene.problem.steps.is_some();
     let mut times: Vec<Band> = allowed.iter().map(|i| time(scene, sample, *i, absolute)).collect();
     if !absolute {
-        let unit = times.iter().map(|b| b.median).fold(f64::INFINITY, f64::min);
+        let unit = times.iter().map(|b| b.median).min_by(f64::total_cmp).unwrap_or(1.0);
         for Band { median, low, high } in &mut times {
             let over = |x: f64| (x / unit).min(f64::MAX);
             (*median, *low, *high) = (over(*median), over(*low), over(*high));

@@ -61,6 +61,33 @@ impl<'a> Clock<'a> {
         }
     }
 
+    /// `n` draws that stand for the belief better than independent ones: measured times in pairs mirrored about their
+    /// `middle`, draws of a model evenly from the first to the last.
+    pub(super) fn spread(
+        &self,
+        n: usize,
+        settings: &[Setting],
+        devices: Option<&Devices>,
+        middle: &[f64],
+        source: &mut Draws,
+    ) -> Vec<Vec<f64>> {
+        let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n);
+        for k in 0..n {
+            let row = match (self, rows.last()) {
+                (Self::Measured(_), Some(last)) if k % 2 == 1 => {
+                    last.iter().zip(middle).map(|(ln, middle)| 2.0 * middle - ln).collect()
+                }
+                (Self::Measured(_), _) => self.draw(settings, devices, source),
+                (Self::Model(draws), _) => {
+                    let sync = sync_factor(devices, source);
+                    self.model_at(draws[k * draws.len() / n], settings, devices, sync)
+                }
+            };
+            rows.push(row);
+        }
+        rows
+    }
+
     /// ln seconds at each setting, everything at its middle; for a model, the median over its draws.
     pub(super) fn middle(&self, settings: &[Setting], devices: Option<&Devices>) -> Vec<f64> {
         match self {
@@ -138,7 +165,11 @@ impl Smoothed {
             shared: vec![0.0; sorted.len()],
             fit: None,
         };
-        let Ok(fit) = fit_time(&points) else {
+        // At the ends of the range of f64 a fit may be no number: then the times stand as they are.
+        let fits = |fit: &TimeFit| {
+            fit.rms_misfit.is_finite() && points.iter().all(|p| SECONDS.contains(&fit.seconds(p.batch)))
+        };
+        let Some(fit) = fit_time(&points).ok().filter(fits) else {
             return times;
         };
         let n = sorted.len() as f64;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fit::Loss;
-use super::fit::{Judge, OVERLAP_FROM, STRONG_EVIDENCE, best_at, best_gamma, best_ridge, join, plain};
+use super::fit::{Judge, OVERLAP_FROM, STRONG_EVIDENCE, best_at, best_gamma_near, best_max, join, plain};
 use super::model::TimeModel;
 use super::points::{TimePoint, relative};
 use super::shapes::{TWO_SLOPES_FROM, quanta, stairs, two_slopes};
@@ -22,8 +22,8 @@ pub struct ModelScore {
     pub parameters: usize,
     /// The criterion, smaller is better; only differences mean something.
     pub bic: f64,
-    /// Lack of fit: root mean square of the relative residuals, less the points' own errors; with 8 points or more
-    /// the worst one in eight is left out.
+    /// Lack of fit: root mean square of the relative residuals, less the points' own errors. Where those are not
+    /// known (single timings, of which some may be stalls) the worst fifth is left out.
     pub lack_of_fit: f64,
     /// The fitted model.
     pub fit: StepTime,
@@ -127,9 +127,9 @@ fn lack_of_fit(points: &[TimePoint], fit: &StepTime) -> f64 {
     let mut squares: Vec<f64> =
         points.iter().map(|p| (fit.seconds(p.batch) / p.seconds - 1.0).powi(2).min(1e100)).collect();
     squares.sort_by(f64::total_cmp);
-    let kept = squares.len() - squares.len() / 8;
     let known = points.iter().map(|p| if p.spread > 0.0 { relative(p).powi(2) } else { 0.0 });
     let known = known.sum::<f64>() / points.len() as f64;
+    let kept = squares.len() - if known > 0.0 { 0 } else { squares.len() / 5 };
     (squares[..kept].iter().sum::<f64>() / kept as f64 - known).max(0.0).sqrt()
 }
 
@@ -139,9 +139,9 @@ pub(super) fn refit(points: &[TimePoint], fit: &StepTime, judge: &Judge) -> Step
         StepTime::Model(old) => {
             let (model, found) = match old.model {
                 TimeModel::Sum => (TimeModel::Sum, best_at(points, 1.0, judge)),
-                TimeModel::Max => (TimeModel::Max, best_ridge(points, TimeModel::Max, Loss::Huber(judge))),
-                TimeModel::Overlap { .. } => {
-                    let (gamma, found) = best_gamma(points, judge);
+                TimeModel::Max => (TimeModel::Max, best_max(points, Loss::Huber(&judge.sd))),
+                TimeModel::Overlap { gamma } => {
+                    let (gamma, found) = best_gamma_near(points, gamma, judge);
                     (TimeModel::Overlap { gamma }, found)
                 }
             };

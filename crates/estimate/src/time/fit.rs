@@ -32,7 +32,7 @@ pub fn fit_time(points: &[TimePoint]) -> Result<TimeFit, TimeError> {
 
 /// The best of the three models, and all of them with the number of their parameters and their BIC.
 pub(super) fn join(points: &[TimePoint], judge: &Judge) -> (TimeFit, Vec<(TimeFit, usize, f64)>) {
-    let (sum, max) = (best_at(points, 1.0, judge), best_ridge(points, TimeModel::Max, Loss::Huber(judge)));
+    let (sum, max) = (best_at(points, 1.0, judge), best_max(points, Loss::Huber(&judge.sd)));
     let mut fits: Vec<(TimeFit, usize, f64)> = [(TimeModel::Sum, sum), (TimeModel::Max, max)]
         .map(|(model, found)| (plain(points, model, &found), 2, judge.bic(found.cost, 2)))
         .to_vec();
@@ -124,16 +124,21 @@ pub(super) struct Candidate {
     pub(super) cost: f64,
 }
 
+/// What a residual costs.
 #[derive(Clone, Copy)]
 pub(super) enum Loss<'a> {
     Absolute,
-    Huber(&'a Judge),
+    /// Relative standard deviations, by point.
+    Huber(&'a [f64]),
 }
 
 /// Robust relative scatter about the least-absolute fit of one model.
 fn first_scatter(points: &[TimePoint], gamma: f64) -> f64 {
     let model = TimeModel::of(gamma);
-    let fit = best_ridge(points, model, Loss::Absolute);
+    let fit = match model {
+        TimeModel::Max => best_max(points, Loss::Absolute),
+        _ => best_ridge(points, model, Loss::Absolute),
+    };
     let residuals: Vec<f64> = points
         .iter()
         .map(|p| (model.join(fit.overhead, fit.per_example * p.batch) / p.seconds).ln().abs())
@@ -151,6 +156,22 @@ pub(super) fn best_gamma(points: &[TimePoint], judge: &Judge) -> (f64, Candidate
     let gamma = golden(low.ln(), high.ln(), 18, |g| at(g.exp()).cost).exp();
     // Strictly better only between the ends, so that a γ of 1 or 10 says so.
     [GAMMAS[best], 1.0].into_iter().fold((gamma, at(gamma)), |(gamma, fit), other| {
+        let rival = at(other);
+        if rival.cost <= fit.cost { (other, rival) } else { (gamma, fit) }
+    })
+}
+
+/// [`best_gamma`] where it is known to lie near `gamma`, as after a small change of the times.
+pub(super) fn best_gamma_near(points: &[TimePoint], gamma: f64, judge: &Judge) -> (f64, Candidate) {
+    let at = |gamma: f64| best_at(points, gamma, judge);
+    let (low, high) = ((gamma / 1.6).max(1.0), (gamma * 1.6).min(10.0));
+    let found = golden(low.ln(), high.ln(), 10, |g| at(g.exp()).cost).exp();
+    // At an end of the bracket the valley lies elsewhere, unless it is an end of the range.
+    if (found < low * 1.02 && low > 1.0) || (found > high / 1.02 && high < 10.0) {
+        return best_gamma(points, judge);
+    }
+    let ends = [(low, 1.0), (high, 10.0)].into_iter().filter(|(end, last)| end == last).map(|(_, last)| last);
+    ends.fold((found, at(found)), |(gamma, fit), other| {
         let rival = at(other);
         if rival.cost <= fit.cost { (other, rival) } else { (gamma, fit) }
     })
@@ -174,12 +195,12 @@ pub(super) fn best_at(points: &[TimePoint], gamma: f64, judge: &Judge) -> Candid
             }
         }
         // Powers out of range: the slower search divides by the larger part.
-        None => best_ridge(points, TimeModel::of(gamma), Loss::Huber(judge)),
+        None => best_ridge(points, TimeModel::of(gamma), Loss::Huber(&judge.sd)),
     }
 }
 
 /// Best a and c of one model: with the ridge k=a/c fixed the logarithm of c is a robust mean, so only k is searched.
-pub(super) fn best_ridge(points: &[TimePoint], model: TimeModel, loss: Loss<'_>) -> Candidate {
+fn best_ridge(points: &[TimePoint], model: TimeModel, loss: Loss<'_>) -> Candidate {
     // Beyond these ends the overhead, or the work, is under a thousandth of the rest at every point.
     let (low, high) = ((points[0].batch / 1e3).ln(), (points[points.len() - 1].batch * 1e3).ln());
     let at = |ridge: f64| located(points, model, ridge, 1.0, loss);
@@ -188,32 +209,79 @@ pub(super) fn best_ridge(points: &[TimePoint], model: TimeModel, loss: Loss<'_>)
     let best =
         (0..=steps).min_by(|&i, &j| at(place(i).exp()).cost.total_cmp(&at(place(j).exp()).cost)).unwrap_or(0);
     let fine = golden(place(best.saturating_sub(1)), place((best + 1).min(steps)), 40, |r| at(r.exp()).cost);
-    let ends = [located(points, model, 0.0, 1.0, loss), located(points, model, 1.0, 0.0, loss)];
-    // Strictly better only: a zero overhead or zero work wins ties.
-    ends.into_iter().fold(at(fine.exp()), |best, end| if end.cost <= best.cost { end } else { best })
+    with_ends(points, model, loss, Some(at(fine.exp())))
+}
+
+/// Best a and c of the maximum: one location for the batches bound by overhead and one for those bound by work, for
+/// every place where the one ends and the other begins. (Its cost has plateaus and kinks, on which a search by
+/// comparison goes astray.)
+pub(super) fn best_max(points: &[TimePoint], loss: Loss<'_>) -> Candidate {
+    let n = points.len();
+    let flat: Vec<f64> = points.iter().map(|p| p.seconds.ln()).collect();
+    let steep: Vec<f64> = points.iter().map(|p| p.seconds.ln() - p.batch.ln()).collect();
+    let split = |i: usize| {
+        let (overhead, per_example) =
+            (centre(&flat[..i], loss.part(0, i)).exp(), centre(&steep[i..], loss.part(i, n)).exp());
+        let logs: Vec<f64> = points
+            .iter()
+            .map(|p| (p.seconds / TimeModel::Max.join(overhead, per_example * p.batch)).ln())
+            .collect();
+        Candidate { overhead, per_example, cost: cost(&logs, 0.0, loss) }
+    };
+    let kink = |p: &TimePoint| located(points, TimeModel::Max, p.batch, 1.0, loss);
+    let inner = (1..n).map(split).chain(points.iter().map(kink));
+    let inner = inner.min_by(|a, b| a.cost.total_cmp(&b.cost));
+    with_ends(points, TimeModel::Max, loss, inner)
+}
+
+/// The better of a fit and the two in which overhead or work is 0, which win ties that rounding must not break.
+fn with_ends(points: &[TimePoint], model: TimeModel, loss: Loss<'_>, inner: Option<Candidate>) -> Candidate {
+    let tied = |end: &Candidate, best: &Candidate| end.cost <= best.cost * (1.0 + 1e-9) + 1e-12;
+    let (work, overhead) = (located(points, model, 0.0, 1.0, loss), located(points, model, 1.0, 0.0, loss));
+    let best = inner.filter(|inner| !tied(&work, inner)).unwrap_or(work);
+    if tied(&overhead, &best) { overhead } else { best }
 }
 
 /// Robust location of ln(t/h) for the shape h = join(`overhead`, `work`·B).
 fn located(points: &[TimePoint], model: TimeModel, overhead: f64, work: f64, loss: Loss<'_>) -> Candidate {
     let logs: Vec<f64> =
         points.iter().map(|p| (p.seconds / model.join(overhead, work * p.batch)).ln()).collect();
-    let mut centre = median(&logs).unwrap_or(0.0);
-    let cost = match loss {
-        Loss::Absolute => logs.iter().map(|l| (l - centre).abs()).sum(),
-        Loss::Huber(judge) => {
-            for _ in 0..15 {
-                let (mut top, mut bottom) = (0.0, 0.0);
-                for (l, s) in logs.iter().zip(&judge.sd) {
-                    let z = ((l - centre) / s).abs();
-                    let weight = if z <= HUBER { 1.0 } else { HUBER / z } / (s * s);
-                    top += weight * l;
-                    bottom += weight;
-                }
-                centre = top / bottom;
-            }
-            logs.iter().zip(&judge.sd).map(|(l, s)| huber((l - centre) / s)).sum()
-        }
-    };
+    let centre = centre(&logs, loss);
     let scale = centre.exp();
-    Candidate { overhead: overhead * scale, per_example: work * scale, cost }
+    Candidate { overhead: overhead * scale, per_example: work * scale, cost: cost(&logs, centre, loss) }
+}
+
+impl Loss<'_> {
+    /// The loss of the points `from..to` alone.
+    fn part(self, from: usize, to: usize) -> Self {
+        match self {
+            Self::Absolute => Self::Absolute,
+            Self::Huber(sd) => Self::Huber(&sd[from..to]),
+        }
+    }
+}
+
+/// The location of least loss.
+fn centre(logs: &[f64], loss: Loss<'_>) -> f64 {
+    let mut centre = median(logs).unwrap_or(0.0);
+    if let Loss::Huber(sd) = loss {
+        for _ in 0..15 {
+            let (mut top, mut bottom) = (0.0, 0.0);
+            for (l, s) in logs.iter().zip(sd) {
+                let z = ((l - centre) / s).abs();
+                let weight = if z <= HUBER { 1.0 } else { HUBER / z } / (s * s);
+                top += weight * l;
+                bottom += weight;
+            }
+            centre = top / bottom;
+        }
+    }
+    centre
+}
+
+fn cost(logs: &[f64], centre: f64, loss: Loss<'_>) -> f64 {
+    match loss {
+        Loss::Absolute => logs.iter().map(|l| (l - centre).abs()).sum(),
+        Loss::Huber(sd) => logs.iter().zip(sd).map(|(l, s)| huber((l - centre) / s)).sum(),
+    }
 }

@@ -60,6 +60,7 @@ mod kneedle;
 mod linear;
 mod model;
 mod points;
+mod resample;
 mod roofline;
 mod shapes;
 mod speed;

@@ -123,10 +123,11 @@ pub(super) const TWO_SLOPES_FROM: usize = 7;
 /// Places of the bend that are tried first, on a logarithmic axis.
 const BENDS: usize = 32;
 
-/// The best two slopes with two batches or more on either side of the bend, and their cost.
+/// The best two slopes with two batches or more on either side of the bend, and their cost: one batch alone that takes
+/// long is no slope.
 pub(super) fn two_slopes(points: &[TimePoint], judge: &Judge) -> Option<(TwoSlopes, f64)> {
     let n = points.len();
-    if n < 4 {
+    if n < TWO_SLOPES_FROM {
         return None;
     }
     let seconds = seconds(points);
@@ -141,7 +142,7 @@ pub(super) fn two_slopes(points: &[TimePoint], judge: &Judge) -> Option<(TwoSlop
         ))
     };
     let cost = |ln_bend: f64| at(ln_bend.exp()).map_or(f64::INFINITY, |fit| fit.1);
-    let (low, high) = (points[1].batch.ln(), points[n - 2].batch.ln());
+    let (low, high) = (points[2].batch.ln(), points[n - 3].batch.ln());
     let place = |i: usize| low + (high - low) * i as f64 / BENDS as f64;
     let best = (0..=BENDS).min_by(|&i, &j| cost(place(i)).total_cmp(&cost(place(j)))).unwrap_or(0);
     let fine = golden(place(best.saturating_sub(1)), place((best + 1).min(BENDS)), 16, cost);

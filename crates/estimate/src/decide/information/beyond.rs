@@ -71,7 +71,7 @@ impl Crossed<'_> {
     /// Gain in expected regret if `setting` of the scene, not allowed now, were allowed.
     fn gain(&self, setting: Setting) -> f64 {
         match self.scene.settings.iter().position(|s| *s == setting) {
-            Some(i) => self.gain_with(setting, time_draws(self.scene).map(|row| row[i])),
+            Some(i) => self.gain_with(setting, time_draws(self.scene).into_iter().map(|row| row[i])),
             None => 0.0,
         }
     }

@@ -66,7 +66,7 @@ impl Crossed<'_> {
             for score in &scores {
                 let seen = truth + error * score;
                 let distance = |x: &f64| (x - seen).powi(2);
-                let nearest = self.ln_critical.iter().map(distance).fold(f64::INFINITY, f64::min);
+                let nearest = self.ln_critical.iter().map(distance).min_by(f64::total_cmp).unwrap_or(0.0);
                 // The nearest stratum has weight 1 whatever the error, so that the weights never vanish together.
                 let weight = |x: &f64| {
                     let further = distance(x) - nearest;

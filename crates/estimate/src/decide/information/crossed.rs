@@ -5,7 +5,7 @@ use super::super::sample::{Scene, critical_at, regrets_into};
 use crate::random::Draws;
 
 const CRITICAL_STRATA: usize = 48;
-pub(super) const TIME_DRAWS: usize = 96;
+pub(super) const TIME_DRAWS: usize = 256;
 
 /// Stream of the addressed random numbers.
 const STREAM: u64 = 5;
@@ -36,7 +36,7 @@ impl<'a> Crossed<'a> {
         let ln_critical: Vec<f64> =
             strata(CRITICAL_STRATA).map(|p| critical_at(&problem.critical, p).ln()).collect();
         let ln_times: Vec<Vec<f64>> =
-            time_draws(scene).map(|row| allowed.iter().map(|i| row[*i]).collect()).collect();
+            time_draws(scene).iter().map(|row| allowed.iter().map(|i| row[*i]).collect()).collect();
         let mut crossed = Self {
             scene,
             by_critical: vec![vec![0.0; settings.len()]; CRITICAL_STRATA],
@@ -88,9 +88,10 @@ impl<'a> Crossed<'a> {
 }
 
 /// The draws of ln seconds at every setting of the scene.
-pub(super) fn time_draws(scene: &Scene<'_>) -> impl Iterator<Item = Vec<f64>> {
-    let mut source = Draws::new(scene.problem.seed, STREAM);
-    (0..TIME_DRAWS).map(move |_| scene.draw_times(&mut source))
+pub(super) fn time_draws(scene: &Scene<'_>) -> Vec<Vec<f64>> {
+    let Scene { problem, clock, settings, middle, .. } = scene;
+    let mut source = Draws::new(problem.seed, STREAM);
+    clock.spread(TIME_DRAWS, settings, problem.devices.as_ref(), middle, &mut source)
 }
 
 /// Middles of n equally likely strata.
@@ -115,5 +116,5 @@ pub(super) fn mean(rows: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
 }
 
 pub(super) fn lowest(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::INFINITY, f64::min)
+    values.iter().copied().min_by(f64::total_cmp).unwrap_or(0.0)
 }

@@ -15,7 +15,7 @@
 //! measurement that would leave the choice as it is gains nothing, however much it narrows an interval. S_min is such
 //! a quantity: it multiplies every time alike, so its value for the choice is exactly 0.
 //!
-//! **How it is computed.** All beliefs are crossed: 48 equally likely strata of ln B_c times 96 draws of the step
+//! **How it is computed.** All beliefs are crossed: 48 equally likely strata of ln B_c times 256 draws of the step
 //! times. For B_c a measurement with a normal error re-weights the strata (8 strata of the error each). For the times,
 //! which are nearly normal in their logarithms, every draw is moved towards the measured value by the linear
 //! regression on it (Matheron's rule, as in the ensemble Kalman update); all candidates see the same draws, so that a

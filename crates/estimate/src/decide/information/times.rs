@@ -7,13 +7,13 @@ use super::super::problem::{Problem, TimeBelief, TimeDraw};
 use super::super::sample::{Scene, critical_at};
 use super::crossed::{Crossed, TIME_DRAWS, lowest, mean, strata};
 use super::{MORE, Measurement, WORTHWHILE, Worth};
+use crate::fieller::student_t_quantile;
 use crate::robust::median;
 use crate::time::TimeModel;
 
-/// Outer and inner draws, and strata of B_c, where the times are measured again.
-const OUTER: usize = 24;
-const INNER: usize = 32;
-const COARSE_STRATA: usize = 12;
+/// Strata of B_c where the times are measured again, and of what one time turns out to be.
+const COARSE_STRATA: usize = 8;
+const OUTCOMES: usize = 16;
 
 /// Candidates whose own times are considered, and the share of draws in which each must be the best.
 const CONTESTED: usize = 4;
@@ -27,19 +27,28 @@ impl Crossed<'_> {
         let known: f64 = self.by_time.iter().map(|row| lowest(row)).sum();
         let known = (self.least - known / TIME_DRAWS as f64).max(0.0);
         let n = self.settings.len();
+        let criticals: Vec<f64> =
+            strata(COARSE_STRATA).map(|p| critical_at(&self.scene.problem.critical, p)).collect();
         let centre: Vec<f64> =
             (0..n).map(|i| self.ln_times.iter().map(|r| r[i]).sum::<f64>() / TIME_DRAWS as f64).collect();
         let from = |row: &[f64], i: usize| row[i] - centre[i];
+        // The share of the variance that four times as much data take: the new mean varies by it, the rest is left.
         let gain = 1.0 - 1.0 / MORE;
-        // Everything measured again: the new mean takes 3/4 of the variance, and half the deviation is left.
-        let again = |outer: &[f64], inner: &[f64], i: usize| {
-            centre[i] + gain.sqrt() * from(outer, i) + (1.0 - gain).sqrt() * from(inner, i)
-        };
         let words = "Time four times as many steps at every candidate.".to_owned();
         if known < WORTHWHILE {
             return vec![Worth::of(Measurement::StepTimes, known, known, words)];
         }
-        let mut all = vec![Worth::of(Measurement::StepTimes, self.timed(again).min(known), known, words)];
+        // What is measured comes from other draws than what stays unknown, so that none is its own evidence.
+        let pairs: Vec<&[Vec<f64>]> = self.ln_times.chunks(2).collect();
+        let inner: Vec<&Vec<f64>> = pairs.iter().skip(1).step_by(2).copied().flatten().collect();
+        let again = |outer: &Vec<f64>| {
+            let after =
+                |row: &Vec<f64>, i: usize| gain.sqrt() * from(outer, i) + (1.0 - gain).sqrt() * from(row, i);
+            let times = inner.iter().map(|row| (0..n).map(|i| centre[i] + after(row, i)).collect());
+            self.mean_regrets(&self.settings, times, &criticals)
+        };
+        let value = fall(&pairs.iter().step_by(4).copied().flatten().map(again).collect::<Vec<_>>());
+        let mut all = vec![Worth::of(Measurement::StepTimes, value.min(known), known, words)];
         let covariance = |i: usize, j: usize| {
             self.ln_times.iter().map(|r| from(r, i) * from(r, j)).sum::<f64>() / (TIME_DRAWS - 1) as f64
         };
@@ -54,33 +63,18 @@ impl Crossed<'_> {
             }
             let slopes: Vec<f64> = (0..n).map(|i| covariance(i, at) / variance).collect();
             // The part of the time at `at` that is measured away is replaced by what was measured.
-            let value = self.timed(|outer, inner, i| {
-                let moved = gain.sqrt() * from(outer, at) + ((1.0 - gain).sqrt() - 1.0) * from(inner, at);
-                inner[i] + slopes[i] * moved
-            });
+            let seen = |p: f64| {
+                let learnt = (gain * variance).sqrt() * student_t_quantile(p, f64::INFINITY);
+                let moved = |row: &Vec<f64>| learnt + ((1.0 - gain).sqrt() - 1.0) * from(row, at);
+                let times = inner.iter().map(|row| (0..n).map(|i| row[i] + slopes[i] * moved(row)).collect());
+                self.mean_regrets(&self.settings, times, &criticals)
+            };
+            let value = fall(&strata(OUTCOMES).map(seen).collect::<Vec<_>>());
             let batch = self.settings[at].batch;
             let words = format!("Time four times as many steps at batch {batch}.");
             all.push(Worth::of(Measurement::StepTime { batch }, value.min(known), known, words));
         }
         all
-    }
-
-    /// Value of a measurement of the times: `after(outer, inner, i)` is ln seconds at setting `i` for the inner draw
-    /// once the outer draw was measured.
-    fn timed(&self, after: impl Fn(&[f64], &[f64], usize) -> f64) -> f64 {
-        let n = self.settings.len();
-        let criticals: Vec<f64> =
-            strata(COARSE_STRATA).map(|p| critical_at(&self.scene.problem.critical, p)).collect();
-        // Outer draws come from the front and inner ones from the back, so that none is its own evidence.
-        let rows: Vec<Vec<f64>> = self.ln_times[..OUTER]
-            .iter()
-            .map(|outer| {
-                let inner = self.ln_times[TIME_DRAWS - INNER..].iter();
-                let times = inner.map(|inner| (0..n).map(|i| after(outer, inner, i)).collect());
-                self.mean_regrets(&self.settings, times, &criticals)
-            })
-            .collect();
-        lowest(&mean(&rows, &[])) - rows.iter().map(|row| lowest(row)).sum::<f64>() / OUTER as f64
     }
 
     /// Value of knowing γ, where the draws of a model differ in it.
@@ -120,6 +114,11 @@ impl Crossed<'_> {
         );
         Some(Worth::of(Measurement::Shape, value, value, words))
     }
+}
+
+/// How far the least expected regret falls by knowing which row holds; the rows are equally likely.
+fn fall(rows: &[Vec<f64>]) -> f64 {
+    lowest(&mean(rows, &[])) - rows.iter().map(|row| lowest(row)).sum::<f64>() / rows.len() as f64
 }
 
 /// The draws in groups of about equal size and ascending γ, equal γ together.

@@ -1,8 +1,4 @@
-//! Peak memory as a function of the batch: a maximum over phases, fitted on its top segment.
-//!
-//! Each phase of a step needs fixed + m·B bytes and the peak is the largest of them: convex and piecewise linear, with
-//! the smallest batches off the line (other kernels). Lines through small batches mispredict large ones many times
-//! over, so only the largest batches that lie on one line are used to extrapolate (theory §7).
+//! The top segment, the measured peaks below it, and the band above both.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +32,19 @@ pub struct MemoryFit {
     pub upper_bytes_per_example: f64,
 }
 
+/// What [`MemoryFit::upper`] adds to the expected peak, for a report.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct UpperBand {
+    /// Relative part inside the measured range; beyond, it doubles with each doubling of the batch.
+    pub relative: f64,
+    /// Bytes that rounding by the allocator, or scatter, may hide at any point.
+    pub grain_bytes: f64,
+    /// Bytes per example beyond the largest measured batch, the steepest that the points allow.
+    pub bytes_per_example: f64,
+}
+
 /// Why memory could not be fitted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MemoryError {
     /// A line needs two batches.
     #[error("memory was measured at {found} distinct batch sizes, at least 2 are needed")]
@@ -50,6 +57,12 @@ pub enum MemoryError {
     ZeroBatch {
         /// Position in the slice.
         index: usize,
+    },
+    /// A confidence out of range.
+    #[error("the confidence is {found}; it must lie between 0.5 and 0.999")]
+    BadConfidence {
+        /// The value found.
+        found: f64,
     },
     /// The largest batch needed no more than a smaller one, so nothing bounds larger ones.
     #[error("the peak does not grow up to batch {largest}; measure larger batches")]
@@ -77,16 +90,8 @@ const LARGEST_BATCH: u64 = 1 << 40;
 /// # Errors
 /// A batch of 0, fewer than 2 distinct batches, or a peak that does not grow.
 pub fn fit_memory(points: &[MemoryPoint]) -> Result<MemoryFit, MemoryError> {
-    if let Some(index) = points.iter().position(|p| p.batch == 0) {
-        return Err(MemoryError::ZeroBatch { index });
-    }
-    let mut sorted = points.to_vec();
-    sorted.sort_by_key(|p| (p.batch, std::cmp::Reverse(p.peak_bytes)));
-    sorted.dedup_by_key(|p| p.batch);
+    let sorted = ascending(points)?;
     let n = sorted.len();
-    if n < 2 {
-        return Err(MemoryError::TooFewBatches { found: n });
-    }
     let mut from = n - 2;
     let mut line = Line::through(&sorted[from..]);
     while from > 0 {
@@ -136,6 +141,16 @@ impl MemoryFit {
         let largest = self.largest().batch.max(1);
         let band = self.band * (batch as f64 / largest as f64).max(1.0);
         self.beyond(batch, self.upper_bytes_per_example) * (1.0 + band) + self.grain_bytes
+    }
+
+    /// What the upper band adds, in numbers.
+    #[must_use]
+    pub fn upper_band(&self) -> UpperBand {
+        UpperBand {
+            relative: self.band,
+            grain_bytes: self.grain_bytes,
+            bytes_per_example: self.upper_bytes_per_example,
+        }
     }
 
     /// Largest batch whose [upper band](Self::upper) is within `limit_bytes`; `None` if not even the smallest
@@ -189,6 +204,20 @@ impl MemoryFit {
     }
 }
 
+/// Checked points, ascending, the largest peak of each batch; at least two.
+pub(super) fn ascending(points: &[MemoryPoint]) -> Result<Vec<MemoryPoint>, MemoryError> {
+    if let Some(index) = points.iter().position(|p| p.batch == 0) {
+        return Err(MemoryError::ZeroBatch { index });
+    }
+    let mut sorted = points.to_vec();
+    sorted.sort_by_key(|p| (p.batch, std::cmp::Reverse(p.peak_bytes)));
+    sorted.dedup_by_key(|p| p.batch);
+    if sorted.len() < 2 {
+        return Err(MemoryError::TooFewBatches { found: sorted.len() });
+    }
+    Ok(sorted)
+}
+
 struct Line {
     intercept: f64,
     slope: f64,
@@ -216,7 +245,7 @@ impl Line {
 }
 
 /// The power of two that all peaks are multiples of: how coarsely the allocator, or the meter, rounds.
-fn grain(points: &[MemoryPoint]) -> f64 {
+pub(super) fn grain(points: &[MemoryPoint]) -> f64 {
     let all = points.iter().fold(0, |bits, p| bits | p.peak_bytes);
     (1u64 << all.trailing_zeros().min(LARGEST_GRAIN.trailing_zeros())) as f64
 }
