@@ -48,14 +48,17 @@ fn steps(plan: Plan, micro_batch: u64, total: u64, epoch: u64) -> (Trainer, Vec<
 
 fn weights(trainer: &Trainer) -> String {
     let named = trainer.task().parameters.named();
-    fingerprint::sha256(named.iter().map(|(name, var)| (name.as_str(), var.as_tensor()))).expect("readable weights")
+    fingerprint::sha256(named.iter().map(|(name, var)| (name.as_str(), var.as_tensor())))
+        .expect("readable weights")
 }
 
 #[test]
 fn a_run_that_doubles_twice_takes_the_positions_of_a_constant_one() {
     // Every position of the order once, none across an epoch's end: so each example is seen exactly as often.
     let (epoch, total) = (500, 1250);
-    for (batch, want) in [("16 doubling at 25%,50%", vec![16, 32, 64]), ("64 then 24 at 30% multiple 8", vec![64, 24])] {
+    for (batch, want) in
+        [("16 doubling at 25%,50%", vec![16, 32, 64]), ("64 then 24 at 30% multiple 8", vec![64, 24])]
+    {
         let (trainer, reports) = steps(fixed(batch, "0.05", total, epoch), 10, total, epoch);
         let mut at = 0;
         for step in &reports {
@@ -74,9 +77,11 @@ fn a_run_that_doubles_twice_takes_the_positions_of_a_constant_one() {
 #[test]
 fn a_schedule_of_one_size_is_a_constant_batch_to_the_bit() {
     let (constant, _) = steps(fixed("32", "0.1 warmup 10% then cosine to 0", 600, 300), 32, 600, 300);
-    let (scheduled, _) = steps(fixed("32 then 32 at 50%", "0.1 warmup 10% then cosine to 0", 600, 300), 32, 600, 300);
+    let (scheduled, _) =
+        steps(fixed("32 then 32 at 50%", "0.1 warmup 10% then cosine to 0", 600, 300), 32, 600, 300);
     assert_eq!(weights(&constant), weights(&scheduled));
-    let (other, _) = steps(fixed("32 then 64 at 50%", "0.1 warmup 10% then cosine to 0", 600, 300), 32, 600, 300);
+    let (other, _) =
+        steps(fixed("32 then 64 at 50%", "0.1 warmup 10% then cosine to 0", 600, 300), 32, 600, 300);
     assert_ne!(weights(&constant), weights(&other));
 }
 
@@ -104,7 +109,8 @@ fn an_adaptive_batch_follows_the_noise_and_keeps_its_bounds() {
         let plan = adaptive(batch, total, Follow::Rule(Scaling::Linear), None);
         let (trainer, reports) = steps(plan, micro_batch, total, 2000);
         assert_eq!(trainer.progress().0, total);
-        let changes: Vec<_> = reports.iter().filter_map(|s| s.verdict.filter(|v| v.batch != v.before)).collect();
+        let changes: Vec<_> =
+            reports.iter().filter_map(|s| s.verdict.filter(|v| v.batch != v.before)).collect();
         assert!(!changes.is_empty(), "φ of an untrained model on glyphs is far from 16");
         for step in &reports {
             assert!((8..=128).contains(&step.batch_size) && step.batch_size % 8 == 0);
@@ -128,7 +134,8 @@ fn goodput_weighs_noise_against_time() {
     // Steps that cost the same whatever the batch: nothing speaks against the largest.
     let flat: Vec<_> = [8.0, 256.0].map(|batch| TimePoint { batch, seconds: 1e-3, spread: 0.0 }).to_vec();
     // Steps that cost as their examples: nothing speaks for more than the least.
-    let steep: Vec<_> = [8.0, 256.0].map(|batch| TimePoint { batch, seconds: 1e-3 * batch, spread: 0.0 }).to_vec();
+    let steep: Vec<_> =
+        [8.0, 256.0].map(|batch| TimePoint { batch, seconds: 1e-3 * batch, spread: 0.0 }).to_vec();
     let last = |points: &[TimePoint]| {
         let times = TimeCurve::new(points).expect("two points");
         let plan = adaptive("32 adaptive goodput dwell 1% min 8 max 256", 6000, Follow::Gain, Some(times));
