@@ -8,6 +8,7 @@ use batchwise_estimate::fieller::{Ratio, student_t_quantile};
 use batchwise_estimate::grade::Grade;
 use batchwise_estimate::noise::estimate;
 use batchwise_estimate::time::TimeModel;
+use batchwise_estimate::tradeoff::{End, Options, Run, TradeoffFit, fit_tradeoff};
 use common::{Source, gaussian};
 
 /// A planted problem: t = (a^γ + (cB)^γ)^(1/γ) and S ∝ 1 + B_c/B.
@@ -178,4 +179,71 @@ fn small_batches_give_a_true_lower_bound() {
     eprintln!("{bounds} bounds, {share} true, {neither} without");
     assert!(bounds + neither >= 320, "{bounds} {neither}");
     assert!(share >= 0.95, "{share}");
+}
+
+/// Runs to the target at `batches`, three seeds each, with 5 % noise of the steps.
+fn runs(planted: &Planted, batches: &[f64], source: &mut Source) -> Vec<Run> {
+    let run = |batch: f64, seed: u64, source: &mut Source| {
+        let steps = 1e4 * (1.0 + planted.critical / batch) * (0.05 * source.normal()).exp();
+        Run { batch, seed: Some(seed), end: End::Reached { steps, period: None } }
+    };
+    batches.iter().flat_map(|b| (0..3).map(|seed| run(*b, seed, source)).collect::<Vec<_>>()).collect()
+}
+
+/// The belief that a fitted sweep gives, where it bounds B_c from both sides.
+fn fitted(fit: &TradeoffFit) -> Option<CriticalBatch> {
+    let median = fit.b_crit.value()?;
+    let ln_sd = fit.ln_se?;
+    let factor = (1.645 * ln_sd).exp();
+    Some(CriticalBatch {
+        median,
+        ln_sd,
+        low: median / factor,
+        high: median * factor,
+        source: CriticalSource::Sweep,
+        lower_bound_only: false,
+    })
+}
+
+fn sweep(runs: &[Run]) -> TradeoffFit {
+    fit_tradeoff(runs, &Options::default()).expect("legal runs")
+}
+
+/// Theory §9.5 from runs to the decision, with the fit itself.
+#[test]
+fn a_fitted_sweep_decides_well() {
+    let mut source = Source::new(8);
+    let (mut measured, mut good) = (0, 0);
+    for seed in 0..200 {
+        let planted = Planted::draw(&mut source);
+        let batches: Vec<f64> = (-3..=3).map(|k| planted.critical * 2f64.powi(k)).collect();
+        let fit = sweep(&runs(&planted, &batches, &mut source));
+        let Some(belief) = fitted(&fit) else { continue };
+        measured += 1;
+        let problem =
+            Problem { seed, critical_grade: Some(fit.grade), ..Problem::new(planted.known(), belief) };
+        good += usize::from(planted.regret(problem.decide().unwrap().batch_size) <= 0.10);
+    }
+    eprintln!("fitted sweep: {good} of {measured} within 10 %");
+    assert!(measured >= 190 && good * 100 >= measured * 95, "{good} of {measured}");
+}
+
+#[test]
+fn a_sweep_of_small_batches_gives_no_false_bound() {
+    let mut source = Source::new(9);
+    let mut counts = std::collections::HashMap::new();
+    let (mut bounds, mut held) = (0, 0);
+    for _ in 0..200 {
+        let planted = Planted::draw(&mut source);
+        let batches: Vec<f64> = (-6..=-3).map(|k| planted.critical * 2f64.powi(k)).collect();
+        let fit = sweep(&runs(&planted, &batches, &mut source));
+        *counts.entry(fit.grade.name()).or_insert(0) += 1;
+        if let Some(low) = fit.b_crit.low() {
+            bounds += 1;
+            held += usize::from(low <= planted.critical);
+        }
+    }
+    eprintln!("small batches: {counts:?}, {held} of {bounds} lower ends true");
+    assert!(counts.keys().all(|grade| ["lower_bound", "not_identified"].contains(grade)), "{counts:?}");
+    assert!(bounds >= 100 && held * 100 >= bounds * 95, "{held} of {bounds}");
 }

@@ -36,7 +36,9 @@
 //! Theory §9.5 wants 0.95 within 10 %: a sweep that knows B_c within a factor of 2.3 either way (ln sd 0.5, 90 %) gives
 //! it, the noise scale alone cannot, because the prior of φ/B_c is wide (90 % within ×/÷4.9). Its regrets are as large
 //! as the decision says: the 95 % quantile in [`Standing::quantile_regret`] held in 94 % of 400 problems
-//! (`tests/end_to_end.rs`). 3 % noise of the step times changes none of these figures by more than 0.03.
+//! (`tests/end_to_end.rs`). With [`fit_tradeoff`](crate::tradeoff::fit_tradeoff) on three seeds at 7 batch sizes around
+//! B_c (5 % noise of the steps) 200 of 200 choices were within 10 %. Over 200 problems, 3 % noise of the step times
+//! changed the share within 10 % by less than 0.03.
 //!
 //! ```
 //! use batchwise_estimate::critical::{CriticalBatch, CriticalSource};
