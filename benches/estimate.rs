@@ -16,7 +16,7 @@ fn noise_file(rows: usize) -> Vec<u8> {
     for k in 0..rows / 17 {
         let mut sum = [0.0; 4];
         for j in 0..16u64 {
-            let g = source.batch(8, 1, k as u64, j).unwrap();
+            let g = source.batch(8.0, 1, k as u64, j).unwrap();
             sum.iter_mut().zip(&g).for_each(|(s, g)| *s += g / 16.0);
             let norm2: f64 = g.iter().map(|x| x * x).sum();
             writeln!(text, "{k},{j},8,{norm2}").unwrap();
