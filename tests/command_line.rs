@@ -4,7 +4,9 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 8] = ["advise", "memory", "speed", "noise", "train", "data", "devices", "audit"];
+const COMMANDS: [&str; 9] =
+    ["advise", "memory", "speed", "noise", "train", "data", "fit", "devices", "audit"];
+const KINDS: [&str; 6] = ["noise", "tradeoff", "speed", "memory", "ridge", "decide"];
 
 /// A place with the data set `small`.
 fn place() -> Place {
@@ -25,6 +27,11 @@ fn help_tells_what_there_is() {
         let ran = place.run(&[command, "--help"]);
         assert_eq!(ran.status, Some(0), "{command}");
         insta::assert_snapshot!(format!("help of {command}"), ran.stdout);
+    }
+    for kind in KINDS {
+        let ran = place.run(&["fit", kind, "--help"]);
+        assert_eq!(ran.status, Some(0), "{kind}");
+        insta::assert_snapshot!(format!("help of fit {kind}"), ran.stdout);
     }
 }
 

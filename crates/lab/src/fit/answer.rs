@@ -18,8 +18,8 @@ pub struct Answer {
     pub json: Value,
     /// The same in a few lines for people: (name, words).
     pub lines: Vec<(String, String)>,
-    /// The picture, an SVG file that loads nothing.
-    pub picture: String,
+    /// The picture, an SVG file that loads nothing, where the settings ask for one.
+    pub picture: Option<String>,
 }
 
 /// Rows that were read and do not count, and why.
@@ -75,7 +75,12 @@ impl Draft {
     }
 
     /// Puts the parts together.
-    pub(super) fn finish(mut self, settings: &Settings, files: &[FileRead], figure: &Figure) -> Answer {
+    pub(super) fn finish(
+        mut self,
+        settings: &Settings,
+        files: &[FileRead],
+        figure: impl FnOnce() -> Figure,
+    ) -> Answer {
         for note in &self.notes {
             self.lines.push(("note".to_owned(), note.clone()));
         }
@@ -94,7 +99,11 @@ impl Draft {
         self.key("confidence", settings.confidence);
         self.key("files", files);
         self.key("version", env!("CARGO_PKG_VERSION"));
-        Answer { json: Value::Object(self.json), lines: self.lines, picture: figure.standalone() }
+        Answer {
+            json: Value::Object(self.json),
+            lines: self.lines,
+            picture: settings.picture.then(|| figure().standalone()),
+        }
     }
 }
 

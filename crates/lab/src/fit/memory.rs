@@ -65,20 +65,21 @@ pub fn memory(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     draft.key("unit", settings.examples());
     draft.key("did_not_fit", smallest_too_large);
     draft.key("limit_bytes", settings.memory_limit);
-    let figure = match fit_memory(&points) {
+    let fit = match fit_memory(&points) {
         Ok(fit) => {
             fitted(&mut draft, &fit, smallest_too_large, settings);
-            picture::memory::figure(&points, Some(&fit), &too_large, settings)
+            Some(fit)
         }
         Err(error @ MemoryError::ZeroBatch { .. }) => {
             return Err(FitError::of_file(&file.file, error.to_string(), "a batch of 1 or more is needed"));
         }
         Err(error) => {
             not_fitted(&mut draft, &error);
-            picture::memory::figure(&points, None, &too_large, settings)
+            None
         }
     };
-    Ok(draft.finish(settings, &[file], &figure))
+    let figure = || picture::memory::figure(&points, fit.as_ref(), &too_large, settings);
+    Ok(draft.finish(settings, &[file], figure))
 }
 
 fn read(source: Source, settings: &Settings) -> Result<(Vec<MemoryPoint>, Vec<u64>, FileRead), FitError> {

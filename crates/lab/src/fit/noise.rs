@@ -103,12 +103,11 @@ pub fn noise(source: Source, settings: &Settings) -> Result<Answer, FitError> {
         draft.note("The gradient of the training set needs --dataset-size; this is that of the population.");
     }
     draft.next(next(&rows, total, settings));
-    let figure = picture::noise::figure(
-        &rows.measurements.iter().map(|row| sum(row)).collect::<Vec<_>>(),
-        &total.phi,
-        settings,
-    );
-    Ok(draft.finish(settings, &[file], &figure))
+    let figure = || {
+        let totals: Vec<Measurement> = rows.measurements.iter().map(|row| sum(row)).collect();
+        picture::noise::figure(&totals, &total.phi, settings)
+    };
+    Ok(draft.finish(settings, &[file], figure))
 }
 
 fn sum(row: &[Measurement]) -> Measurement {

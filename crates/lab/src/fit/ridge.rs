@@ -101,8 +101,8 @@ pub fn ridge(source: Source, settings: &Settings) -> Result<Answer, FitError> {
         draft.note("The file has losses and steps; the losses were used.");
     }
     draft.next(next(&best));
-    let figure = picture::ridge::figure(&fit, settings);
-    Ok(draft.finish(settings, &[file], &figure))
+    let figure = || picture::ridge::figure(&fit, settings);
+    Ok(draft.finish(settings, &[file], figure))
 }
 
 fn read(source: Source) -> Result<(Vec<RidgePoint>, Goal, FileRead, bool), FitError> {

@@ -25,6 +25,8 @@ pub struct Settings {
     pub evaluation_period: Option<f64>,
     /// How the learning rate was chosen at each batch size of a trade-off.
     pub tuning: Tuning,
+    /// Whether a picture is wanted too.
+    pub picture: bool,
     /// Which published runs turn a noise scale into a critical batch size.
     pub task: Task,
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
             memory_limit: None,
             evaluation_period: None,
             tuning: Tuning::Tuned,
+            picture: false,
             task: Task::Supervised,
         }
     }

@@ -70,7 +70,7 @@ impl Source {
         }
         let hash = hex(&Sha256::digest(&bytes));
         match String::from_utf8(bytes) {
-            Ok(text) => Ok((text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned), hash)),
+            Ok(text) => Ok((text.trim_start_matches('\u{feff}').to_owned(), hash)),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
                 let line = error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() as u64 + 1;

@@ -86,8 +86,8 @@ pub fn speed(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     draft.key("band", &fit.band);
     words(&mut draft, &fit, settings);
     draft.next(next(&fit));
-    let figure = picture::speed::figure(&fit, KNEE, settings);
-    Ok(draft.finish(settings, &[file], &figure))
+    let figure = || picture::speed::figure(&fit, KNEE, settings);
+    Ok(draft.finish(settings, &[file], figure))
 }
 
 fn read(source: Source, settings: &Settings) -> Result<(Vec<Timing>, FileRead), FitError> {
@@ -128,8 +128,8 @@ fn too_few(error: &TimeError, timings: &[Timing], settings: &Settings, file: &Fi
     draft.line("time of a step", format!("not identified: {why}"));
     draft.line("grade", Grade::NotIdentified.wording());
     draft.next("Time steps at 5 batch sizes or more, each twice the last, 10 steps at each.");
-    let figure = picture::speed::nothing(timings, settings);
-    draft.finish(settings, std::slice::from_ref(file), &figure)
+    let figure = || picture::speed::nothing(timings, settings);
+    draft.finish(settings, std::slice::from_ref(file), figure)
 }
 
 fn words(draft: &mut Draft, fit: &SpeedFit, settings: &Settings) {

@@ -48,8 +48,8 @@ pub fn tradeoff(source: Source, settings: &Settings) -> Result<Answer, FitError>
     keys(&mut draft, &fit, settings);
     words(&mut draft, &fit, settings);
     draft.next(next(&fit, settings));
-    let figure = picture::tradeoff::figure(&fit, &runs, settings);
-    Ok(draft.finish(settings, &[file], &figure))
+    let figure = || picture::tradeoff::figure(&fit, &runs, settings);
+    Ok(draft.finish(settings, &[file], figure))
 }
 
 fn read(source: Source, settings: &Settings) -> Result<(Vec<Run>, FileRead), FitError> {

@@ -6,7 +6,7 @@ use batchwise_estimate::critical::Task;
 use batchwise_estimate::tradeoff::Tuning;
 use batchwise_estimate::unit::Unit;
 use batchwise_lab::LabError;
-use batchwise_lab::fit::{Answer, Kind, Settings, Source, fit};
+use batchwise_lab::fit::{Kind, Settings, Source, fit};
 use batchwise_lab::output::write_whole;
 use std::path::{Path, PathBuf};
 
@@ -41,8 +41,8 @@ pub(super) fn run(options: &Options, arguments: &FitArguments) -> Result<(), Lab
     }
     let sources = files.iter().map(|file| Source::open(file)).collect::<Result<Vec<_>, _>>()?;
     let answer = fit(kind, sources, &settings)?;
-    if let Some(picture) = &common.plot {
-        write_picture(picture, &answer)?;
+    if let (Some(path), Some(picture)) = (&common.plot, &answer.picture) {
+        write_picture(path, picture)?;
     }
     if options.json {
         show::json(&answer.json);
@@ -89,6 +89,7 @@ fn settings(options: &Options, common: &FitOptions) -> Result<Settings, LabError
         memory_limit: options.memory,
         evaluation_period: None,
         tuning: Tuning::Tuned,
+        picture: common.plot.is_some(),
         task: match common.task {
             TaskName::Supervised => Task::Supervised,
             TaskName::Any => Task::Any,
@@ -118,7 +119,7 @@ fn refuse_overwriting_input(picture: &Path, files: &[PathBuf]) -> Result<(), Lab
     Ok(())
 }
 
-fn write_picture(path: &Path, answer: &Answer) -> Result<(), LabError> {
-    write_whole(path, answer.picture.as_bytes())
+fn write_picture(path: &Path, picture: &str) -> Result<(), LabError> {
+    write_whole(path, picture.as_bytes())
         .map_err(|error| LabError::Input(format!("{error}; give another file by --plot")))
 }

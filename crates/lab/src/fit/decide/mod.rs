@@ -100,8 +100,8 @@ pub fn decide(sources: Vec<Source>, settings: &Settings) -> Result<Answer, FitEr
     for note in notes {
         draft.note(note);
     }
-    let figure = picture::decide::figure(decision.as_ref(), settings);
-    Ok(draft.finish(settings, &files, &figure))
+    let figure = || picture::decide::figure(decision.as_ref(), settings);
+    Ok(draft.finish(settings, &files, figure))
 }
 
 /// What all parts count; they must agree.

@@ -16,7 +16,7 @@ const ACROSS_LABELLED: (f64, f64) = (66.0, WIDTH - 112.0);
 /// Points beyond this many only make a file slow: every so many is drawn.
 const MOST_POINTS: usize = 2000;
 /// How finely a curve is drawn.
-const STEPS: usize = 80;
+const STEPS: usize = 60;
 
 /// At most [`MOST_POINTS`] of them, evenly chosen.
 fn thinned<T>(all: &[T]) -> impl Iterator<Item = &T> {
