@@ -32,7 +32,7 @@ pub struct Phi {
 /// A run to be drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Course {
-    /// What stands above the drawing.
+    /// What was run, for the caption.
     pub title: String,
     /// In the order of the run.
     pub points: Vec<Point>,
@@ -107,14 +107,16 @@ pub fn course(course: &Course) -> String {
     }
     Figure {
         id: "course",
-        name: course.title.clone(),
+        name: "The course of a run".to_owned(),
         spoken: "Learning rate, batch size and their ratio over the examples of a run".to_owned(),
         height: top - GAP + 42.0,
         body,
         legend,
-        caption: "Learning rate over batch size is the temperature of the gradient noise: runs in which it takes the same course \
-                  learn alike while batches are small (Smith et al. 2018)."
-            .to_owned(),
+        caption: format!(
+            "{}. Learning rate over batch size is the temperature of the gradient noise: runs in which it takes the same \
+             course learn alike while batches are small (Smith et al. 2018).",
+            course.title
+        ),
     }
     .standalone()
 }

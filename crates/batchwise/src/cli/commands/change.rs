@@ -131,7 +131,7 @@ fn of_advice(advice: &Advice) -> Result<Optimizer, LabError> {
 
 fn table(change: &Change) {
     show::line(&format!(
-        "batch {} -> {} (×{:.4}), {}\n",
+        "batch {} -> {} (×{}), {}\n",
         change.from, change.to, change.kappa, change.optimizer
     ));
     let value = |v: &batchwise_schedule::change::Value| match v {
