@@ -25,6 +25,7 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
   noise     Measure the gradient noise scale over a short training
   train     Train once and evaluate
   data      Show what a data set holds
+  fit       Fit the statistics of batch size to measurements made anywhere
   devices   List the devices this build can use here
   audit     Check the gradients of candle's layers and of ours against finite differences
 
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        "advise" | "memory" | "speed" | "noise" | "train" | "data" | "devices" | "audit" => {
+        "advise" | "memory" | "speed" | "noise" | "train" | "data" | "fit" | "devices" | "audit" => {
             return forward::to_batchwise(&arguments);
         }
         "test" => checks::test(rest),

@@ -57,7 +57,7 @@ pub(super) struct UpperBand {
 ///
 /// # Errors
 /// A file that is wrong, with the place.
-pub fn memory(source: Source, settings: &Settings) -> Result<Answer, FitError> {
+pub(super) fn memory(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (points, too_large, file) = read(source, settings)?;
     let mut draft = Draft::new("memory");
     let smallest_too_large = too_large.iter().min().copied();

@@ -34,7 +34,7 @@ struct GroupKeys {
 ///
 /// # Errors
 /// A file that is wrong, with the place.
-pub fn noise(source: Source, settings: &Settings) -> Result<Answer, FitError> {
+pub(super) fn noise(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let name = source.name().to_owned();
     let (rows, file) = noise_rows::read(source)?;
     let wrong = |error: &dyn std::fmt::Display| {

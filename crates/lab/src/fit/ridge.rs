@@ -70,7 +70,7 @@ struct BestKeys {
 ///
 /// # Errors
 /// A file that is wrong, with the place.
-pub fn ridge(source: Source, settings: &Settings) -> Result<Answer, FitError> {
+pub(super) fn ridge(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (points, goal, file, ignores_steps) = read(source)?;
     let options = Options { goal, confidence: settings.confidence };
     let fit = match fit_ridge(&points, &options) {

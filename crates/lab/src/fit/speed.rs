@@ -40,7 +40,7 @@ struct KneeKeys {
 ///
 /// # Errors
 /// A file that is wrong, with the place.
-pub fn speed(source: Source, settings: &Settings) -> Result<Answer, FitError> {
+pub(super) fn speed(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (timings, file) = read(source, settings)?;
     let mut efficiencies = vec![0.5, 0.8, 0.9];
     if !efficiencies.contains(&KNEE) {

@@ -38,7 +38,7 @@ const ROUNDING: f64 = 0.01;
 ///
 /// # Errors
 /// A file that is wrong, with the place.
-pub fn tradeoff(source: Source, settings: &Settings) -> Result<Answer, FitError> {
+pub(super) fn tradeoff(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (runs, file) = read(source, settings)?;
     let options = Options { confidence: settings.confidence, tuning: settings.tuning, ..Options::default() };
     let fit = fit_tradeoff(&runs, &options).map_err(|error| {

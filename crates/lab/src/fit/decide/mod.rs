@@ -18,7 +18,7 @@ use batchwise_estimate::unit::Unit;
 ///
 /// # Errors
 /// A file that is wrong, with the place; parts that contradict each other.
-pub fn decide(sources: Vec<Source>, settings: &Settings) -> Result<Answer, FitError> {
+pub(super) fn decide(sources: Vec<Source>, settings: &Settings) -> Result<Answer, FitError> {
     let (parts, files) = Parts::read(sources)?;
     let settings = &Settings { example: unit(&parts, settings)?, ..settings.clone() };
     let mut draft = Draft::new("decide");
