@@ -129,15 +129,14 @@ fn matches(header: &str, wanted: &Wanted) -> Option<Match> {
         let factor = factor_of(unit)?;
         return (known(base) || base.is_empty()).then_some(Match { rank: 0, factor: Some(factor) });
     }
-    if 1 < base.len() || base == "s" {
-        if let Some(factor) = factor_of(base) {
-            return Some(Match { rank: 0, factor: Some(factor) });
-        }
+    let is_unit = 1 < base.len() || base == "s";
+    if let (true, Some(factor)) = (is_unit, factor_of(base)) {
+        return Some(Match { rank: 0, factor: Some(factor) });
     }
-    if let Some((stem, unit)) = base.rsplit_once('_') {
-        if let (true, Some(factor)) = (known(stem), factor_of(unit)) {
-            return Some(Match { rank: 0, factor: Some(factor) });
-        }
+    if let Some((stem, unit)) = base.rsplit_once('_')
+        && let (true, Some(factor)) = (known(stem), factor_of(unit))
+    {
+        return Some(Match { rank: 0, factor: Some(factor) });
     }
     known(base).then_some(Match { rank: 1, factor: None })
 }

@@ -1,6 +1,6 @@
 //! `fit memory`: fixed bytes, bytes per example and what surely fits, from peaks.
 
-use super::answer::{Answer, Draft};
+use super::answer::{Answer, Draft, Number};
 use super::columns::{Measure, Wanted};
 use super::picture;
 use super::settings::Settings;
@@ -8,8 +8,9 @@ use super::table::{FileRead, Table};
 use super::{FitError, Source};
 use crate::report::text::{bytes, int, percent};
 use batchwise_estimate::grade::Grade;
-use batchwise_estimate::memory::{MemoryError, MemoryFit, MemoryPoint, fit_memory};
-use serde::{Deserialize, Serialize};
+use batchwise_estimate::memory::{MemoryError, MemoryFit, MemoryPoint, affine, fit_memory};
+use batchwise_estimate::outcome::Outcome;
+use serde::Deserialize;
 
 const WANTED: &[Wanted] = &[
     Wanted::plain("batch", &["micro_batch", "batch_size", "micro_batch_size", "bs"]),
@@ -40,17 +41,14 @@ const MOST_BYTES: f64 = 1e18;
 /// Share of the limit that is left free: other programs, fragmentation (theory.md §7: 5 to 10 %).
 pub(super) const MARGIN: f64 = 0.05;
 
-/// How far the upper band lies above the line.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// How far the upper band lies above the line, where someone wrote it by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub(super) struct UpperBand {
     /// Share of the peak.
     pub(super) relative: f64,
     /// Bytes on top of it.
     #[serde(default)]
     pub(super) grain_bytes: f64,
-    /// Slope of the band beyond what was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) bytes_per_example: Option<f64>,
 }
 
 /// Reads and answers.
@@ -67,7 +65,7 @@ pub(super) fn memory(source: Source, settings: &Settings) -> Result<Answer, FitE
     draft.key("limit_bytes", settings.memory_limit);
     let fit = match fit_memory(&points) {
         Ok(fit) => {
-            fitted(&mut draft, &fit, smallest_too_large, settings);
+            fitted(&mut draft, &points, &fit, smallest_too_large, settings);
             Some(fit)
         }
         Err(error @ MemoryError::ZeroBatch { .. }) => {
@@ -101,17 +99,30 @@ fn read(source: Source, settings: &Settings) -> Result<(Vec<MemoryPoint>, Vec<u6
     Ok((points, too_large, table.finish()?))
 }
 
-fn fitted(draft: &mut Draft, fit: &MemoryFit, too_large: Option<u64>, settings: &Settings) {
+fn fitted(
+    draft: &mut Draft,
+    points: &[MemoryPoint],
+    fit: &MemoryFit,
+    too_large: Option<u64>,
+    settings: &Settings,
+) {
     draft.key("fixed_bytes", fit.fixed_bytes);
     draft.key("bytes_per_example", fit.bytes_per_example);
-    draft.key(
-        "upper_band",
-        UpperBand {
-            relative: fit.band,
-            grain_bytes: fit.grain_bytes,
-            bytes_per_example: Some(fit.upper_bytes_per_example),
-        },
-    );
+    draft.key("upper_band", fit.upper_band());
+    let line = affine(points, settings.confidence).ok();
+    let interval = |outcome: &Outcome, value: f64| match Number::from(outcome) {
+        number if outcome.holds(value) == Some(true) => number.words(settings, bytes),
+        _ => bytes(value),
+    };
+    let (fixed, per_example) = match &line {
+        Some(line) => (
+            interval(&line.fixed_bytes, fit.fixed_bytes),
+            interval(&line.bytes_per_example, fit.bytes_per_example),
+        ),
+        None => (bytes(fit.fixed_bytes), bytes(fit.bytes_per_example)),
+    };
+    draft.key("fixed", line.as_ref().map(|line| Number::from(&line.fixed_bytes)));
+    draft.key("per_example", line.as_ref().map(|line| Number::from(&line.bytes_per_example)));
     let n_segment = fit.points.iter().filter(|p| fit.segment_from <= p.batch).count();
     // Two points lie on one line whatever they are.
     let grade = if n_segment < 3 { Grade::Approximate } else { Grade::Measured };
@@ -120,8 +131,8 @@ fn fitted(draft: &mut Draft, fit: &MemoryFit, too_large: Option<u64>, settings: 
     draft.key("segment_from", fit.segment_from);
     draft.key("points", &fit.points);
     draft.key("fit", fit);
-    draft.line("fixed", bytes(fit.fixed_bytes));
-    draft.line("each example", bytes(fit.bytes_per_example));
+    draft.line("fixed", fixed);
+    draft.line("each example", per_example);
     let words = match grade {
         Grade::Measured => {
             format!("measured: {n_segment} batch sizes lie on one line within {}", percent(fit.misfit))

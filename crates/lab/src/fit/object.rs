@@ -16,10 +16,13 @@ pub(super) enum Value {
 }
 
 /// The keys and values of a line, in its order.
+pub(super) type Object = Vec<(String, Value)>;
+
+/// Reads one line.
 ///
 /// # Errors
 /// What is wrong with it, as a clause, with its column where it is known.
-pub(super) fn read(line: &str) -> Result<Vec<(String, Value)>, (Option<usize>, String)> {
+pub(super) fn read(line: &str) -> Result<Object, (Option<usize>, String)> {
     let line = quoted_constants(line);
     let mut deserializer = serde_json::Deserializer::from_str(&line);
     let read =
@@ -62,7 +65,7 @@ fn quoted_constants(line: &str) -> Cow<'_, str> {
 struct ObjectVisitor;
 
 impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Vec<(String, Value)>;
+    type Value = Object;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object such as {\"batch\": 32}")

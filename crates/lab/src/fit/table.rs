@@ -4,7 +4,7 @@
 
 use super::columns::{Found, Wanted, locate};
 use super::error::shown;
-use super::object::{self, Value};
+use super::object::{self, Object, Value};
 use super::record::{Delimiter, Record};
 use super::source::Lines;
 use super::{FitError, Source};
@@ -23,7 +23,7 @@ pub(super) struct Table {
     /// A row that was read to learn the columns, and is still to be given.
     pending: bool,
     /// Cells of a row of JSON.
-    object: Vec<(String, Value)>,
+    object: Object,
     n_rows: u64,
 }
 

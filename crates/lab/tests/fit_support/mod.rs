@@ -5,10 +5,10 @@ use batchwise_lab::fit::{Answer, FitError, Kind, Settings, Source, fit};
 use serde_json::Value;
 
 /// Seeded uniform and normal numbers (splitmix64, Box and Muller).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -16,7 +16,7 @@ impl Random {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let (u, v) = (1.0 - self.uniform(), self.uniform());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
@@ -26,7 +26,7 @@ impl Random {
 const DIMENSIONS: usize = 50;
 
 /// Long form: `k` measurements of `n` micro-batches of `b`, the last of them smaller, with tr Σ = φ.
-pub fn noise_long(phi: f64, k: usize, n: usize, b: usize, random: &mut Random) -> String {
+pub(crate) fn noise_long(phi: f64, k: usize, n: usize, b: usize, random: &mut Random) -> String {
     let mut csv = "measurement,micro_batch,weight,norm2\n".to_owned();
     for m in 0..k {
         let (mut total, mut sum) = (0.0, [0.0; DIMENSIONS]);
@@ -44,7 +44,7 @@ pub fn noise_long(phi: f64, k: usize, n: usize, b: usize, random: &mut Random) -
 }
 
 /// Short form.
-pub fn noise_short(phi: f64, k: usize, n: usize, b: usize, random: &mut Random) -> String {
+pub(crate) fn noise_short(phi: f64, k: usize, n: usize, b: usize, random: &mut Random) -> String {
     let mut csv = "batch,micro_batch,micro_norm2,batch_norm2\n".to_owned();
     for _ in 0..k {
         let (mut mean, mut sum) = (0.0, [0.0; DIMENSIONS]);
@@ -68,7 +68,7 @@ fn norm2(v: &[f64; DIMENSIONS]) -> f64 {
 }
 
 /// Steps to a target at doubled batch sizes, 3 seeds with ±5 %.
-pub fn tradeoff(s_min: f64, b_crit: f64, smallest: u64, n: u32, random: &mut Random) -> String {
+pub(crate) fn tradeoff(s_min: f64, b_crit: f64, smallest: u64, n: u32, random: &mut Random) -> String {
     let mut csv = "batch,seed,steps\n".to_owned();
     for k in 0..n {
         let batch = smallest << k;
@@ -81,7 +81,7 @@ pub fn tradeoff(s_min: f64, b_crit: f64, smallest: u64, n: u32, random: &mut Ran
 }
 
 /// 12 timings at each of 12 doubled batch sizes, 3 % noise, every twentieth three times as long.
-pub fn speed(overhead_ms: f64, per_example_ms: f64, random: &mut Random) -> String {
+pub(crate) fn speed(overhead_ms: f64, per_example_ms: f64, random: &mut Random) -> String {
     let mut csv = "batch,ms\n".to_owned();
     for k in 0..12 {
         let batch = f64::from(1 << k);
@@ -95,7 +95,7 @@ pub fn speed(overhead_ms: f64, per_example_ms: f64, random: &mut Random) -> Stri
 }
 
 /// Peaks in MiB, rounded to 2 MiB.
-pub fn memory(fixed: f64, per_example: f64) -> String {
+pub(crate) fn memory(fixed: f64, per_example: f64) -> String {
     let mut csv = "batch,peak_mib\n".to_owned();
     for k in 0..9 {
         let batch = f64::from(1 << k);
@@ -105,7 +105,7 @@ pub fn memory(fixed: f64, per_example: f64) -> String {
 }
 
 /// Losses of 2 seeds on a grid of learning rates about LR* = 0.02·(B/16)^p; the largest diverges.
-pub fn ridge(exponent: f64, random: &mut Random) -> String {
+pub(crate) fn ridge(exponent: f64, random: &mut Random) -> String {
     let mut csv = "batch,lr,seed,loss\n".to_owned();
     for k in 0..6 {
         let batch = 16 << k;
@@ -123,24 +123,24 @@ pub fn ridge(exponent: f64, random: &mut Random) -> String {
     csv
 }
 
-pub fn answer(kind: Kind, text: impl Into<Vec<u8>>) -> Result<Answer, FitError> {
+pub(crate) fn answer(kind: Kind, text: impl Into<Vec<u8>>) -> Result<Answer, FitError> {
     answer_with(kind, text, &Settings::default())
 }
 
-pub fn answer_with(kind: Kind, text: impl Into<Vec<u8>>, settings: &Settings) -> Result<Answer, FitError> {
+pub(crate) fn answer_with(kind: Kind, text: impl Into<Vec<u8>>, settings: &Settings) -> Result<Answer, FitError> {
     fit(kind, vec![Source::of_bytes("measured.csv", text.into())], settings)
 }
 
-pub fn json(kind: Kind, text: impl Into<Vec<u8>>) -> Value {
+pub(crate) fn json(kind: Kind, text: impl Into<Vec<u8>>) -> Value {
     answer(kind, text).expect("the file is sound").json
 }
 
-pub fn number(json: &Value, path: &str) -> f64 {
+pub(crate) fn number(json: &Value, path: &str) -> f64 {
     json.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} is no number in {json}"))
 }
 
 /// Whether the interval `low`, `high` at a place holds the truth; an open end holds everything.
-pub fn holds(json: &Value, place: &str, truth: f64) -> bool {
+pub(crate) fn holds(json: &Value, place: &str, truth: f64) -> bool {
     let end = |key: &str| json.pointer(&format!("{place}/{key}")).and_then(Value::as_f64);
     end("low").is_none_or(|low| low <= truth) && end("high").is_none_or(|high| truth <= high)
 }

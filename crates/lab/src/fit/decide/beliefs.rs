@@ -182,15 +182,11 @@ pub(super) fn largest_micro_batch(part: &Part, bytes: u64) -> Result<Option<Opti
     }
     let (Some(fixed), Some(slope)) = (fixed, slope.filter(|slope| *slope > 0.0)) else { return Ok(None) };
     let band = match part.stored::<Value>("upper_band")? {
-        None => UpperBand { relative: 0.05, grain_bytes: 0.0, bytes_per_example: None },
-        Some(Value::Number(n)) => {
-            UpperBand { relative: n.as_f64().unwrap_or(-1.0), grain_bytes: 0.0, bytes_per_example: None }
+        None => UpperBand { relative: 0.05, grain_bytes: 0.0 },
+        Some(Value::Number(n)) => UpperBand { relative: n.as_f64().unwrap_or(-1.0), grain_bytes: 0.0 },
+        Some(_) => {
+            part.stored::<UpperBand>("upper_band")?.unwrap_or(UpperBand { relative: -1.0, grain_bytes: 0.0 })
         }
-        Some(_) => part.stored::<UpperBand>("upper_band")?.unwrap_or(UpperBand {
-            relative: -1.0,
-            grain_bytes: 0.0,
-            bytes_per_example: None,
-        }),
     };
     if !(0.0..=10.0).contains(&band.relative) || !(0.0..=1e18).contains(&band.grain_bytes) {
         let allowed = "a share such as 0.05, or {\"relative\": 0.05, \"grain_bytes\": 2097152}, is needed";
