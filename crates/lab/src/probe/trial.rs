@@ -166,6 +166,9 @@ pub struct StepLine {
     /// Its batch size as planned: the last batch of an epoch may hold less.
     #[serde(default)]
     pub batch_size: u64,
+    /// Seconds since the first step began.
+    #[serde(default)]
+    pub seconds: f64,
     /// Mean loss per example since the last line.
     pub loss: f64,
     /// Learning rate of the last step.
@@ -282,6 +285,7 @@ fn train(
     emit: Emit<'_>,
 ) -> Result<(Option<String>, Vec<BatchChange>), LabError> {
     let every = (request.examples / LINES).max(1);
+    let start = Instant::now();
     let (mut loss_sum, mut weight, mut next_line) = (0.0, 0.0, every);
     let mut noise: Option<(f64, f64)> = None;
     let (mut changes, mut size, mut why) = (Vec::new(), None::<u64>, None::<Reason>);
@@ -324,6 +328,7 @@ fn train(
             steps: step.step.0 + 1,
             batch: step.batch,
             batch_size: step.batch_size,
+            seconds: start.elapsed().as_secs_f64(),
             loss: loss_sum / weight,
             learning_rate: step.learning_rate.0,
             g2: noise.map(|noise| noise.0),

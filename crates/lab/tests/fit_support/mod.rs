@@ -127,7 +127,11 @@ pub(crate) fn answer(kind: Kind, text: impl Into<Vec<u8>>) -> Result<Answer, Fit
     answer_with(kind, text, &Settings::default())
 }
 
-pub(crate) fn answer_with(kind: Kind, text: impl Into<Vec<u8>>, settings: &Settings) -> Result<Answer, FitError> {
+pub(crate) fn answer_with(
+    kind: Kind,
+    text: impl Into<Vec<u8>>,
+    settings: &Settings,
+) -> Result<Answer, FitError> {
     fit(kind, vec![Source::of_bytes("measured.csv", text.into())], settings)
 }
 
