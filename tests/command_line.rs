@@ -77,7 +77,7 @@ fn wrong_usage_is_explained() {
         ("an unknown option", &["train", "--learning-rate", "1"]),
         ("no memory size", &["advise", "--memory", "2XB"]),
         ("no device", &["train", "--device", "tpu"]),
-        ("no optimizer", &["train", "--optimizer", "lion"]),
+        ("no optimizer", &["train", "--optimizer", "adagrad"]),
         ("no batch", &["train", "--batch", "0"]),
         ("two lengths", &["train", "--epochs", "1", "--examples", "1"]),
         ("an unknown model", &["train", "--model", "vit"]),

@@ -123,6 +123,9 @@ fn faults_of_a_text_are_shown_at_their_place() {
         ("0.1 cyclic from 0 every 5ex up 3ex", 32, "the part of a cycle"),
         ("0 constant", 1, "a learning rate above 0"),
         ("é", 1, "`warmup`"),
+        ("-0.1", 1, "a finite learning rate above 0"),
+        ("nan warmup 5%", 1, "a finite learning rate above 0"),
+        ("inf", 1, "a finite learning rate above 0"),
     ] {
         let error = text.parse::<LrSpec>().unwrap_err();
         assert_eq!((error.column(), error.allowed.contains(allowed)), (column, true), "{error}");

@@ -42,6 +42,9 @@ impl LrSpec {
                 return Ok(spec);
             }
         }
+        if spec.peak.is_none() && cursor.peek().is_some_and(|w| w.parse::<f64>().is_ok()) {
+            return Err(cursor.error("a finite learning rate above 0, not negative, infinite or NaN"));
+        }
         read_segment(cursor, &mut spec.segments)?;
         while cursor.accept("then") {
             read_segment(cursor, &mut spec.segments)?;
