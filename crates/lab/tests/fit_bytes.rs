@@ -134,7 +134,6 @@ proptest! {
         let text = sound(kind);
         let spans: Vec<(usize, &str)> = text
             .match_indices(|c: char| c.is_ascii_digit())
-            .map(|(at, digit)| (at, digit))
             .collect();
         let at = spans[which.index(spans.len())].0;
         check(kind, format!("{}{number}{}", &text[..at], &text[at + 1..]).into_bytes())?;

@@ -35,7 +35,7 @@ pub(super) enum Command {
     Schedule(ScheduleArguments),
     /// Show what a data set holds; list, check and fetch data sets
     Data(DataArguments),
-    /// Fit the statistics of batch size to measurements made anywhere: PyTorch, JAX, a spreadsheet
+    /// Fit the statistics of batch size to measurements made anywhere
     Fit(FitArguments),
     /// List the devices this build can use here
     Devices,
@@ -392,7 +392,7 @@ pub(super) enum FitCommand {
     /// All micro-batches of a measurement are taken at the same parameters, and measurements with other examples. A
     /// column `group` names groups of parameters: each measurement has rows for every group.
     #[command(after_long_help = FORMS)]
-    Noise(FitFile),
+    Noise(NoiseFile),
     /// The critical batch size, from steps to a target
     ///
     /// `batch,seed,steps` (or `examples`). Empty or `censored`: the run never reached the target; it counts as a bound.
@@ -405,19 +405,19 @@ pub(super) enum FitCommand {
     /// `batch,seconds`, one row for each step that was timed. The unit stands in the header (`seconds`, `ms`,
     /// `time_ms`, `step_time[us]`) or is given by --unit.
     #[command(after_long_help = FORMS)]
-    Speed(FitFile),
+    Speed(SpeedFile),
     /// Fixed memory, memory per example and what surely fits, from peaks
     ///
     /// `batch,bytes`, one row for each run; `oom` or empty: it did not fit. The unit stands in the header (`bytes`,
     /// `MiB`, `peak_mib`, `memory (GB)`) or is given by --unit. --memory LIMIT asks which batch fits.
     #[command(after_long_help = FORMS)]
-    Memory(FitFile),
+    Memory(MemoryFile),
     /// The best learning rate at each batch size and its exponent, from a grid of runs
     ///
     /// `batch,lr,seed,loss` (or `steps` or `examples` to a target). Empty, `nan`, `inf` or `diverged`: the run
     /// diverged; it bounds the best learning rate and is never averaged in.
     #[command(after_long_help = FORMS)]
-    Ridge(FitFile),
+    Ridge(RidgeFile),
     /// The batch size that the answers of the other kinds lead to
     ///
     /// Files of JSON: what `fit --json` wrote, one or more in a file, or one object such as {"speed": {...}, "noise":
@@ -429,49 +429,10 @@ pub(super) enum FitCommand {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct FitFile {
+pub(super) struct NoiseFile {
     /// File of measurements; - for standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) common: FitOptions,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct TradeoffFile {
-    /// File of measurements; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    /// Steps between evaluations (examples, where the file counts those): the target was met within the last of them
-    #[arg(long, value_name = "X")]
-    pub(super) evaluation_period: Option<f64>,
-    /// How the learning rate was chosen at each batch size
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) tuning: TuningName,
-    #[command(flatten)]
-    pub(super) common: FitOptions,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct DecideFiles {
-    /// Files of JSON; - for standard input
-    #[arg(value_name = "FILE", required = true)]
-    pub(super) files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(super) common: FitOptions,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct FitOptions {
-    /// Two-sided confidence of every interval
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    pub(super) confidence: f64,
-    /// Unit of the times (s, ms, us, ns) or of the memory (bytes, KiB, MiB, GB), where the header names none
-    #[arg(long, value_name = "UNIT")]
-    pub(super) unit: Option<String>,
-    /// What a batch size counts: examples, tokens, sequences or frames
-    #[arg(long, value_name = "NAME", default_value = "examples")]
-    pub(super) unit_of_example: String,
     /// Examples in the training set
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1 << 50))]
     pub(super) dataset_size: Option<u64>,
@@ -481,6 +442,95 @@ pub(super) struct FitOptions {
     /// Which published runs turn a noise scale into a critical batch size
     #[arg(long, value_enum, default_value_t)]
     pub(super) task: TaskName,
+    #[command(flatten)]
+    pub(super) interval: IntervalOptions,
+    #[command(flatten)]
+    pub(super) answer: AnswerOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct TradeoffFile {
+    /// File of measurements; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Steps between evaluations (examples, where the file counts those): the target was met within the last of them
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) evaluation_period: Option<f64>,
+    /// How the learning rate was chosen at each batch size
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) tuning: TuningName,
+    #[command(flatten)]
+    pub(super) interval: IntervalOptions,
+    #[command(flatten)]
+    pub(super) answer: AnswerOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct SpeedFile {
+    /// File of measurements; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Unit of the times, where the header names none: s, ms, us or ns
+    #[arg(long, value_name = "UNIT")]
+    pub(super) unit: Option<String>,
+    #[command(flatten)]
+    pub(super) interval: IntervalOptions,
+    #[command(flatten)]
+    pub(super) answer: AnswerOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct MemoryFile {
+    /// File of measurements; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Unit of the peaks, where the header names none: bytes, KiB, MiB, GiB, kB, MB or GB
+    #[arg(long, value_name = "UNIT")]
+    pub(super) unit: Option<String>,
+    #[command(flatten)]
+    pub(super) interval: IntervalOptions,
+    #[command(flatten)]
+    pub(super) answer: AnswerOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RidgeFile {
+    /// File of measurements; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) interval: IntervalOptions,
+    #[command(flatten)]
+    pub(super) answer: AnswerOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DecideFiles {
+    /// Files of JSON; - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Examples in the training set: no batch above a tenth of it is chosen
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1 << 50))]
+    pub(super) dataset_size: Option<u64>,
+    /// Which published runs turn a noise scale into a critical batch size
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) task: TaskName,
+    #[command(flatten)]
+    pub(super) answer: AnswerOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct IntervalOptions {
+    /// Two-sided confidence of every interval, from 0.5 to 0.999
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
+    pub(super) confidence: f64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct AnswerOptions {
+    /// What a batch size counts: examples, tokens, sequences or frames
+    #[arg(long, value_name = "NAME", default_value = "examples")]
+    pub(super) unit_of_example: String,
     /// Also write a picture, an SVG file
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
@@ -502,6 +552,8 @@ pub(super) enum TaskName {
     Supervised,
     /// Any task, with autoencoders and games: known within a factor of 50
     Any,
+    /// A language model under Adam: no published runs agree, so no critical batch follows
+    AdamLanguageModel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

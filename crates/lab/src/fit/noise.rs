@@ -6,7 +6,7 @@ use super::picture;
 use super::settings::Settings;
 use super::{FitError, Source};
 use crate::report::text::{int, percent_rough, with_error};
-use batchwise_estimate::critical::critical_batch_from_phi;
+use batchwise_estimate::critical::{PhiReading, read_phi};
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::grade::Grade;
 use batchwise_estimate::noise::{
@@ -179,19 +179,24 @@ fn measured(rows: &NoiseRows, settings: &Settings) -> String {
 
 /// What follows for the batch size.
 fn meaning(draft: &mut Draft, total: &NoiseEstimate, settings: &Settings) {
-    if let Some(belief) = critical_batch_from_phi(&total.phi, settings.task) {
-        let words = match belief.lower_bound_only {
-            true => format!("at least about {}", three(belief.low)),
-            false => format!(
-                "about {}, 90 % between {} and {}",
-                three(belief.median),
-                three(belief.low),
-                three(belief.high)
-            ),
-        };
-        draft.line("critical batch", format!("{words} (from φ by the runs of McCandlish et al. 2018)"));
-        draft.key("critical_batch", &belief);
-    }
+    let words = match read_phi(&total.phi, settings.calibration) {
+        PhiReading::Belief { belief } => {
+            draft.key("critical_batch", &belief);
+            let words = match belief.lower_bound_only {
+                true => format!("at least about {}", three(belief.low)),
+                false => format!(
+                    "about {}, 90 % between {} and {}",
+                    three(belief.median),
+                    three(belief.low),
+                    three(belief.high)
+                ),
+            };
+            format!("{words} (from φ by the runs of McCandlish et al. 2018)")
+        }
+        PhiReading::TrendOnly { why } => format!("does not follow: {why}; φ shows a trend only"),
+        PhiReading::NotIdentified { .. } => return,
+    };
+    draft.line("critical batch", words);
 }
 
 fn next(rows: &NoiseRows, total: &NoiseEstimate, settings: &Settings) -> String {

@@ -1,6 +1,6 @@
 //! What can be said beside the measurements.
 
-use batchwise_estimate::critical::Task;
+use batchwise_estimate::critical::{Calibration, Task};
 use batchwise_estimate::tradeoff::Tuning;
 use batchwise_estimate::unit::Unit;
 
@@ -28,7 +28,7 @@ pub struct Settings {
     /// Whether a picture is wanted too.
     pub picture: bool,
     /// Which published runs turn a noise scale into a critical batch size.
-    pub task: Task,
+    pub calibration: Calibration,
 }
 
 impl Default for Settings {
@@ -44,7 +44,7 @@ impl Default for Settings {
             evaluation_period: None,
             tuning: Tuning::Tuned,
             picture: false,
-            task: Task::Supervised,
+            calibration: Calibration::Prior { task: Task::Supervised },
         }
     }
 }

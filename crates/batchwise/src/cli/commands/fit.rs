@@ -1,8 +1,10 @@
 //! `fit`: answers from measurements made anywhere.
 
-use crate::cli::arguments::{FitArguments, FitCommand, FitOptions, TargetName, TaskName, TuningName};
+use crate::cli::arguments::{
+    AnswerOptions, FitArguments, FitCommand, IntervalOptions, TargetName, TaskName, TuningName,
+};
 use crate::cli::{Options, show};
-use batchwise_estimate::critical::Task;
+use batchwise_estimate::critical::{Calibration, Task};
 use batchwise_estimate::tradeoff::Tuning;
 use batchwise_estimate::unit::Unit;
 use batchwise_lab::LabError;
@@ -14,45 +16,81 @@ use std::path::{Path, PathBuf};
 const NAMES: usize = 20;
 
 pub(super) fn run(options: &Options, arguments: &FitArguments) -> Result<(), LabError> {
-    let (kind, files, common) = match &arguments.command {
-        FitCommand::Noise(file) => (Kind::Noise, one(&file.file), &file.common),
-        FitCommand::Tradeoff(file) => (Kind::Tradeoff, one(&file.file), &file.common),
-        FitCommand::Speed(file) => (Kind::Speed, one(&file.file), &file.common),
-        FitCommand::Memory(file) => (Kind::Memory, one(&file.file), &file.common),
-        FitCommand::Ridge(file) => (Kind::Ridge, one(&file.file), &file.common),
-        FitCommand::Decide(files) => (Kind::Decide, files.files.as_slice(), &files.common),
-    };
-    let mut settings = settings(options, common)?;
-    if let FitCommand::Tradeoff(file) = &arguments.command {
-        settings.tuning = tuning(file.tuning);
-        settings.evaluation_period = file.evaluation_period;
-        if let Some(period) = file.evaluation_period.filter(|period| !(period.is_finite() && 0.0 <= *period))
-        {
-            return Err(LabError::Input(format!(
-                "--evaluation-period is {period}, but must be a number of at least 0"
-            )));
+    let mut settings = Settings { seed: options.seed, memory_limit: options.memory, ..Settings::default() };
+    let (kind, files, answer) = match &arguments.command {
+        FitCommand::Noise(file) => {
+            settings.confidence = confidence(&file.interval)?;
+            settings.dataset_examples = file.dataset_size;
+            settings.of_training_set = file.target == TargetName::TrainingSet;
+            settings.calibration = calibration(file.task);
+            if settings.of_training_set && file.dataset_size.is_none() {
+                let text = "--target training-set needs --dataset-size: how many examples the set has";
+                return Err(LabError::Input(text.to_owned()));
+            }
+            (Kind::Noise, one(&file.file), &file.answer)
         }
-    }
-    if let Some(picture) = &common.plot {
+        FitCommand::Tradeoff(file) => {
+            settings.confidence = confidence(&file.interval)?;
+            settings.tuning = tuning(file.tuning);
+            settings.evaluation_period = file.evaluation_period;
+            if let Some(period) = file.evaluation_period.filter(|p| !(p.is_finite() && 0.0 <= *p)) {
+                let text = format!("--evaluation-period is {period}, but must be a number of at least 0");
+                return Err(LabError::Input(text));
+            }
+            (Kind::Tradeoff, one(&file.file), &file.answer)
+        }
+        FitCommand::Speed(file) => {
+            settings.confidence = confidence(&file.interval)?;
+            settings.column_unit = file.unit.clone();
+            (Kind::Speed, one(&file.file), &file.answer)
+        }
+        FitCommand::Memory(file) => {
+            settings.confidence = confidence(&file.interval)?;
+            settings.column_unit = file.unit.clone();
+            (Kind::Memory, one(&file.file), &file.answer)
+        }
+        FitCommand::Ridge(file) => {
+            settings.confidence = confidence(&file.interval)?;
+            (Kind::Ridge, one(&file.file), &file.answer)
+        }
+        FitCommand::Decide(files) => {
+            settings.dataset_examples = files.dataset_size;
+            settings.calibration = calibration(files.task);
+            (Kind::Decide, files.files.as_slice(), &files.answer)
+        }
+    };
+    settings.example = example(&answer.unit_of_example)?;
+    settings.picture = answer.plot.is_some();
+    self::answer(options, kind, files, answer, &settings)
+}
+
+fn answer(
+    options: &Options,
+    kind: Kind,
+    files: &[PathBuf],
+    wanted: &AnswerOptions,
+    settings: &Settings,
+) -> Result<(), LabError> {
+    if let Some(picture) = &wanted.plot {
         refuse_overwriting_input(picture, files)?;
     }
     if 1 < files.iter().filter(|file| *file == Path::new("-")).count() {
         return Err(LabError::Input("- stands twice: standard input can be read once".to_owned()));
     }
     let sources = files.iter().map(|file| Source::open(file)).collect::<Result<Vec<_>, _>>()?;
-    let answer = fit(kind, sources, &settings)?;
-    if let (Some(path), Some(picture)) = (&common.plot, &answer.picture) {
+    let answer = fit(kind, sources, settings)?;
+    if let (Some(path), Some(picture)) = (&wanted.plot, &answer.picture) {
         write_picture(path, picture)?;
     }
     if options.json {
         show::json(&answer.json);
-    } else {
-        for (name, words) in &answer.lines {
-            show::line(&format!("{name:>NAMES$}  {words}"));
-        }
-        if let Some(picture) = &common.plot {
-            show::line(&format!("{:>NAMES$}  {}", "picture", picture.display()));
-        }
+        return Ok(());
+    }
+    for (name, words) in &answer.lines {
+        show::line(&format!("{name:>NAMES$}  {words}"));
+    }
+    if let Some(picture) = &wanted.plot {
+        show::line(&format!("{:>NAMES$}  {}", "picture", picture.display()));
     }
     Ok(())
 }
@@ -61,40 +99,30 @@ fn one(file: &PathBuf) -> &[PathBuf] {
     std::slice::from_ref(file)
 }
 
-fn settings(options: &Options, common: &FitOptions) -> Result<Settings, LabError> {
-    let confidence = common.confidence;
-    if !(0.5..=0.999).contains(&confidence) {
-        return Err(LabError::Input(format!(
-            "--confidence is {confidence}, but must lie between 0.5 and 0.999, such as 0.95"
-        )));
+fn confidence(options: &IntervalOptions) -> Result<f64, LabError> {
+    let confidence = options.confidence;
+    if (0.5..=0.999).contains(&confidence) {
+        return Ok(confidence);
     }
-    let Some(example) = Unit::from_name(&common.unit_of_example) else {
-        return Err(LabError::Input(
+    Err(LabError::Input(format!(
+        "--confidence is {confidence}, but must lie between 0.5 and 0.999, such as 0.95"
+    )))
+}
+
+fn example(name: &str) -> Result<Unit, LabError> {
+    Unit::from_name(name).ok_or_else(|| {
+        LabError::Input(
             "--unit-of-example is empty: examples, tokens, sequences or frames is allowed".to_owned(),
-        ));
-    };
-    let of_training_set = common.target == TargetName::TrainingSet;
-    if of_training_set && common.dataset_size.is_none() {
-        return Err(LabError::Input(
-            "--target training-set needs --dataset-size: how many examples the set has".to_owned(),
-        ));
-    }
-    Ok(Settings {
-        confidence,
-        seed: options.seed,
-        column_unit: common.unit.clone(),
-        example,
-        dataset_examples: common.dataset_size,
-        of_training_set,
-        memory_limit: options.memory,
-        evaluation_period: None,
-        tuning: Tuning::Tuned,
-        picture: common.plot.is_some(),
-        task: match common.task {
-            TaskName::Supervised => Task::Supervised,
-            TaskName::Any => Task::Any,
-        },
+        )
     })
+}
+
+fn calibration(name: TaskName) -> Calibration {
+    match name {
+        TaskName::Supervised => Calibration::Prior { task: Task::Supervised },
+        TaskName::Any => Calibration::Prior { task: Task::Any },
+        TaskName::AdamLanguageModel => Calibration::AdamLanguageModel,
+    }
 }
 
 fn tuning(name: TuningName) -> Tuning {

@@ -1,12 +1,13 @@
 //! From the parts to what the decision is made of.
 
 use super::super::FitError;
+use super::super::answer::sentence;
 use super::super::memory::{MARGIN, UpperBand};
 use super::super::settings::Settings;
 use super::parts::{Part, Parts, type_of};
 use batchwise_estimate::critical::{
-    Combined, CriticalBatch, CriticalSource, combine, critical_batch_from_outcome, critical_batch_from_phi,
-    critical_batch_from_tradeoff,
+    Combined, CriticalBatch, CriticalSource, PhiReading, combine, critical_batch_from_outcome,
+    critical_batch_from_tradeoff, read_phi,
 };
 use batchwise_estimate::decide::{
     Candidate, StepsBelief, TimeBelief, TimeDraw, powers_of_two, time_optimal_batch,
@@ -38,11 +39,15 @@ pub(super) fn critical(
     }
     if let Some(part) = &parts.noise {
         let phi = phi(part)?;
-        let belief = critical_batch_from_phi(&phi, settings.task);
-        if belief.is_none() {
-            notes.push("The noise scale has neither a number nor a bound.".to_owned());
+        match read_phi(&phi, settings.calibration) {
+            PhiReading::Belief { belief } => beliefs.push(belief),
+            PhiReading::TrendOnly { why } => {
+                notes.push(sentence(&[format!("the noise scale does not count: {why}")]))
+            }
+            PhiReading::NotIdentified { .. } => {
+                notes.push("The noise scale has neither a number nor a bound.".to_owned());
+            }
         }
-        beliefs.extend(belief);
     }
     let combined = combine(&beliefs);
     for d in &combined.disagreements {
