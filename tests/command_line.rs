@@ -4,8 +4,8 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 9] =
-    ["advise", "memory", "speed", "noise", "train", "data", "fit", "devices", "audit"];
+const COMMANDS: [&str; 11] =
+    ["advise", "memory", "speed", "noise", "train", "change", "schedule", "data", "fit", "devices", "audit"];
 const KINDS: [&str; 6] = ["noise", "tradeoff", "speed", "memory", "ridge", "decide"];
 
 /// A place with the data set `small`.
