@@ -130,7 +130,6 @@ fn fitted(
     draft.key("misfit", fit.misfit);
     draft.key("segment_from", fit.segment_from);
     draft.key("points", &fit.points);
-    draft.key("fit", fit);
     draft.line("fixed", fixed);
     draft.line("each example", per_example);
     let words = match grade {

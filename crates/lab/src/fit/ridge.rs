@@ -95,7 +95,7 @@ pub(super) fn ridge(source: Source, settings: &Settings) -> Result<Answer, FitEr
     draft.key("forms", &fit.forms);
     draft.key("comparison_blocked", &fit.comparison_blocked);
     draft.key("unit", settings.examples());
-    draft.key("fit", &fit);
+    draft.key("runs", &points);
     words(&mut draft, &fit, &exponent, settings);
     if ignores_steps {
         draft.note("The file has losses and steps; the losses were used.");

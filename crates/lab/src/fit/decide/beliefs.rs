@@ -14,9 +14,9 @@ use batchwise_estimate::decide::{
 };
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::grade::Grade;
-use batchwise_estimate::memory::{MemoryFit, MemoryPoint};
+use batchwise_estimate::memory::{MemoryFit, MemoryPoint, fit_memory};
 use batchwise_estimate::outcome::Outcome;
-use batchwise_estimate::ridge::{RidgeFit, follow_power};
+use batchwise_estimate::ridge::{Goal, Options, RidgePoint, fit_ridge, follow_power};
 use batchwise_estimate::time::TimeModel;
 use batchwise_estimate::tradeoff::TradeoffFit;
 use serde::Serialize;
@@ -182,8 +182,11 @@ fn candidates(part: &Part) -> Result<Vec<Candidate>, FitError> {
 pub(super) fn largest_micro_batch(part: &Part, bytes: u64) -> Result<Option<Option<u64>>, FitError> {
     let free = (bytes as f64 * (1.0 - MARGIN)) as u64;
     let (fixed, slope) = (part.number("fixed_bytes")?, part.not_negative("bytes_per_example")?);
-    if let Some(fit) = part.stored::<MemoryFit>("fit")? {
-        return Ok(Some(fit.largest_batch(free)));
+    if let Some(points) = part.stored::<Vec<MemoryPoint>>("points")? {
+        let fit = fit_memory(&points);
+        return fit.map(|fit| Some(fit.largest_batch(free))).map_err(|error| {
+            part.wrong("points", error.to_string(), "the peaks of a line that grows are needed")
+        });
     }
     let (Some(fixed), Some(slope)) = (fixed, slope.filter(|slope| *slope > 0.0)) else { return Ok(None) };
     let band = match part.stored::<Value>("upper_band")? {
@@ -258,7 +261,11 @@ pub(super) fn learning_rate(part: &Part, batch: u64) -> Result<Option<Rate>, Fit
     if let Some(rate) = tried.iter().find(|rate| rate.batch == batch) {
         return Ok(Some(rate.clone()));
     }
-    if let Some(fit) = part.stored::<RidgeFit>("fit")? {
+    if let Some(runs) = part.stored::<Vec<RidgePoint>>("runs")? {
+        let goal = part.stored::<Goal>("goal")?.unwrap_or(Goal::Loss);
+        let fit = fit_ridge(&runs, &Options { goal, ..Options::default() });
+        let fit =
+            fit.map_err(|error| part.wrong("runs", error.to_string(), "the runs of a grid are needed"))?;
         let transfer = fit.at(batch);
         if let Some(lr) = transfer.learning_rate.value() {
             let (low, high) = (transfer.learning_rate.low(), transfer.learning_rate.high());
