@@ -156,7 +156,7 @@ fn nonsense_values_are_refused_with_what_is_allowed() {
         ("train --device tpu", &["`tpu`", "cuda:N"]),
         ("train --device cuda:x", &["`cuda:x`", "cuda:N"]),
         ("train --model vit", &["`vit`", "cnn", "mlp"]),
-        ("train --lr nan", &["--lr", "NaN", "finite"]),
+        ("train --lr nan", &["--lr", "nan", "finite"]),
         ("train --lr inf", &["--lr", "inf", "finite"]),
         ("train --lr=-0.1", &["--lr", "-0.1"]),
         ("noise --lr 0", &["--lr", "positive"]),

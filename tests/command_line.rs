@@ -4,8 +4,8 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 9] =
-    ["advise", "memory", "speed", "noise", "train", "data", "fit", "devices", "audit"];
+const COMMANDS: [&str; 11] =
+    ["advise", "memory", "speed", "noise", "train", "change", "schedule", "data", "fit", "devices", "audit"];
 const KINDS: [&str; 6] = ["noise", "tradeoff", "speed", "memory", "ridge", "decide"];
 
 /// A place with the data set `small`.
@@ -77,7 +77,7 @@ fn wrong_usage_is_explained() {
         ("an unknown option", &["train", "--learning-rate", "1"]),
         ("no memory size", &["advise", "--memory", "2XB"]),
         ("no device", &["train", "--device", "tpu"]),
-        ("no optimizer", &["train", "--optimizer", "lion"]),
+        ("no optimizer", &["train", "--optimizer", "adagrad"]),
         ("no batch", &["train", "--batch", "0"]),
         ("two lengths", &["train", "--epochs", "1", "--examples", "1"]),
         ("an unknown model", &["train", "--model", "vit"]),

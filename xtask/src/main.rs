@@ -25,6 +25,8 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
   noise     Measure the gradient noise scale over a short training
   train     Train once and evaluate
   data      Show what a data set holds
+  change    Carry the hyper-parameters of a run to another batch size
+  schedule  Show what a schedule of learning rate and batch size will do
   fit       Fit the statistics of batch size to measurements made anywhere
   devices   List the devices this build can use here
   audit     Check the gradients of candle's layers and of ours against finite differences
@@ -56,7 +58,8 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        "advise" | "memory" | "speed" | "noise" | "train" | "data" | "fit" | "devices" | "audit" => {
+        "advise" | "memory" | "speed" | "noise" | "train" | "change" | "schedule" | "data" | "fit"
+        | "devices" | "audit" => {
             return forward::to_batchwise(&arguments);
         }
         "test" => checks::test(rest),

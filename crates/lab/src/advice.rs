@@ -4,11 +4,13 @@
 
 use crate::provenance::Provenance;
 use batchwise_estimate::critical::CriticalBatch;
+pub use batchwise_estimate::decide::Binding;
 use batchwise_estimate::decide::TimeBand;
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::grade::Grade;
 pub use batchwise_estimate::memory::MemoryPoint;
 use batchwise_estimate::ridge::{BestLr, LrPoint};
+use batchwise_estimate::time::StepTime;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of `advice.json`; it rises when a field changes its meaning or goes.
@@ -31,6 +33,9 @@ pub struct Advice {
     pub learning_rate_rule: String,
     /// Smallest and largest batch size that are as good, within 5 % of expected time to target.
     pub equivalent_batch_sizes: [u64; 2],
+    /// Expected regret of `batch_size`: the share of the time to target that is lost, on average over all that is uncertain.
+    #[serde(default)]
+    pub expected_regret: f64,
     /// What keeps the batch from being larger.
     pub binding: Binding,
     /// How far the answer may be trusted.
@@ -53,22 +58,6 @@ pub struct Advice {
     pub confirmation: Vec<Confirmation>,
     /// Where all this comes from.
     pub provenance: Provenance,
-}
-
-/// What keeps the batch from being larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Binding {
-    /// Only a micro-batch of the batch fits.
-    Memory,
-    /// A larger batch would hardly process more examples per second.
-    Knee,
-    /// A larger batch would waste examples.
-    Noise,
-    /// A larger batch would be too large a part of the data set.
-    Data,
-    /// Larger batches were not tried.
-    Tried,
 }
 
 /// Peak memory of a training step by size of the micro-batch.
@@ -103,10 +92,14 @@ pub struct MemoryAdvice {
 pub struct SpeedAdvice {
     /// What was measured.
     pub points: Vec<SpeedPoint>,
-    /// The shape of t(B) that fits best: `sum` (a + cB), `max`, `overlap`, or `measured` where none fits.
+    /// The shape of t(B) that fits best: `sum` (a + cB), `max`, `overlap`, `quantised`, `two_slopes`, or `measured` where
+    /// none fits.
     pub model: String,
     /// Exponent of the overlap model.
     pub gamma: Option<f64>,
+    /// The fitted time of a step, or the curve through what was measured.
+    #[serde(default)]
+    pub step_time: Option<StepTime>,
     /// a: time of a step that does not depend on the batch.
     pub overhead_seconds: f64,
     /// c: time each example adds.

@@ -11,7 +11,7 @@
 //! use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 //! use batchwise_nn::{Parameters, loss};
 //! use batchwise_schedule::{Examples, LearningRate, Schedule};
-//! use batchwise_train::{Run, Tap, Task, Trainer};
+//! use batchwise_train::{Plan, Run, Tap, Task, Trainer};
 //! use candle_core::{DType, Device};
 //!
 //! let data = open("glyphs:train=500,test=50", None)?;
@@ -20,10 +20,9 @@
 //! let model = Mlp::new(&config, parameters.builder(1, DType::F32, &Device::Cpu))?;
 //! let task = Task::new(parameters, Box::new(model), loss::cross_entropy, Device::Cpu);
 //! let run = Run {
-//!     batch: 100,
+//!     plan: Plan::constant(100, Schedule::constant(LearningRate(0.05))),
 //!     micro_batch: 32,
 //!     total: Examples(500),
-//!     schedule: Schedule::constant(LearningRate(0.05)),
 //!     optimizer: OptimizerConfig::Sgd(SgdConfig::USUAL),
 //!     seed: 1,
 //!     tap: Tap::Norms,
@@ -43,11 +42,13 @@ mod accumulate;
 mod error;
 mod evaluate;
 mod noise;
+mod plan;
 mod task;
 mod trainer;
 
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, evaluate_on};
 pub use noise::{NoiseReading, Tap, measure_noise, measure_noise_of_examples};
+pub use plan::{Adaptive, Follow, Plan};
 pub use task::Task;
 pub use trainer::{Run, StepReport, Trainer};

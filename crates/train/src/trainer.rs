@@ -1,10 +1,12 @@
 //! One run, step by step.
 
 use crate::accumulate::accumulate;
-use crate::{NoiseReading, Tap, Task, TrainError};
+use crate::{NoiseReading, Plan, Tap, Task, TrainError};
 use batchwise_data::{Dataset, Loader, LoaderStats, Order};
+use batchwise_estimate::fieller::Ratio;
 use batchwise_nn::Gradients;
 use batchwise_nn::optim::{Optimizer, OptimizerConfig};
+use batchwise_schedule::controller::Verdict;
 use batchwise_schedule::{Examples, LearningRate, Schedule, Steps};
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,15 +14,13 @@ use std::sync::Arc;
 /// The settings of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// Examples of one optimizer step, at least 1. The last batch of an epoch, and of the run, is shorter
-    /// where it must be.
-    pub batch: u64,
+    /// Examples of each optimizer step, at least 1, and its learning rate. The last batch of an epoch, and of the run, is
+    /// shorter where it must be.
+    pub plan: Plan,
     /// Examples of one forward and backward pass, at least 1; changes memory and speed only.
     pub micro_batch: u64,
     /// Where the run ends.
     pub total: Examples,
-    /// The learning rate over the run.
-    pub schedule: Schedule,
     /// The optimizer and its hyper-parameters.
     pub optimizer: OptimizerConfig,
     /// Of the order of the examples.
@@ -33,8 +33,8 @@ impl Run {
     /// An endless run that learns nothing: its steps cost what steps of a training cost, while the loss does
     /// not fall to where gradients become denormal numbers. For measurements of time and memory.
     pub fn idle(batch: u64, micro_batch: u64, optimizer: OptimizerConfig, seed: u64) -> Self {
-        let schedule = Schedule::constant(LearningRate(0.0));
-        Self { batch, micro_batch, total: Examples(u64::MAX), schedule, optimizer, seed, tap: Tap::Off }
+        let plan = Plan::constant(batch, Schedule::constant(LearningRate(0.0)));
+        Self { plan, micro_batch, total: Examples(u64::MAX), optimizer, seed, tap: Tap::Off }
     }
 }
 
@@ -47,6 +47,8 @@ pub struct StepReport {
     pub progress: Examples,
     /// Examples in its batch.
     pub batch: u64,
+    /// Its batch size as planned.
+    pub batch_size: u64,
     /// Micro-batches it took.
     pub n_micro_batches: usize,
     /// Mean loss over the batch, before the update.
@@ -55,6 +57,10 @@ pub struct StepReport {
     pub learning_rate: LearningRate,
     /// The gradient noise, if tapped and there were at least two micro-batches.
     pub noise: Option<NoiseReading>,
+    /// φ over the last readings, where the batch size follows it.
+    pub phi: Option<Ratio>,
+    /// What was decided of the batch size after this step, where it follows measurements and a reading was due.
+    pub verdict: Option<Verdict>,
 }
 
 /// A run in progress.
@@ -78,9 +84,9 @@ impl Trainer {
             0 => Err(TrainError::Config { name, found: value.to_string(), allowed: "at least 1" }),
             _ => Ok(()),
         };
-        size("the batch size", run.batch)?;
+        size("the batch size", run.plan.base())?;
         size("the micro-batch size", run.micro_batch)?;
-        let peak = run.schedule.peak().0;
+        let peak = run.plan.schedule().peak().0;
         if !(peak.is_finite() && 0.0 <= peak) {
             let found = peak.to_string();
             return Err(TrainError::Config {
@@ -107,21 +113,23 @@ impl Trainer {
         let next = self
             .batch_at(batch.end)
             .map(|next| next.start..next.end.min(next.start.saturating_add(self.run.micro_batch)));
+        let tap = self.tap(batch.end - batch.start);
         let accumulated = accumulate(
             &self.task,
             &mut self.loader,
             batch.clone(),
             self.run.micro_batch,
             next,
-            self.run.tap,
+            tap,
             &mut self.gradients,
         )?;
-        let learning_rate = self.run.schedule.over(self.progress, progress);
+        let batch_size = self.run.plan.batch(self.progress);
+        let learning_rate = self.run.plan.learning_rate(self.progress, progress);
         if !accumulated.loss.is_finite() {
             let (loss, step, progress) = (accumulated.loss, self.steps, self.progress);
             return Err(TrainError::NonFinite { loss, step, progress, learning_rate });
         }
-        let noise = match self.run.tap {
+        let noise = match tap {
             Tap::Off => None,
             Tap::Norms | Tap::Examples => accumulated.noise(&self.gradients)?,
         };
@@ -131,21 +139,40 @@ impl Trainer {
         }
         // Freed here, so that the next forward pass does not hold them beside its activations.
         self.gradients.clear();
+        let n = self.loader.order().len();
+        let verdict = self.run.plan.observe(progress, accumulated.loss, learning_rate, noise.as_ref(), n);
         let report = StepReport {
             step: self.steps,
             progress,
             batch: batch.end - batch.start,
+            batch_size,
             n_micro_batches: accumulated.n_micro_batches,
             loss: accumulated.loss,
             learning_rate,
             noise,
+            phi: self.run.plan.phi().cloned(),
+            verdict,
         };
         self.progress = progress;
         self.steps.0 += 1;
         Ok(Some(report))
     }
 
-    /// From now on batches and micro-batches have these sizes; schedule and data order stay as they are.
+    /// What the next step measures: what the run asks for, and what its plan needs to know.
+    fn tap(&self, batch: u64) -> Tap {
+        match self.run.tap {
+            Tap::Off if self.run.plan.wants_noise() => {
+                if batch <= self.run.micro_batch {
+                    Tap::Examples
+                } else {
+                    Tap::Norms
+                }
+            }
+            tap => tap,
+        }
+    }
+
+    /// From now on batches and micro-batches have these sizes; learning rate and data order stay as they are.
     ///
     /// # Errors
     /// A size of 0.
@@ -154,7 +181,8 @@ impl Trainer {
             let found = format!("{batch} in micro-batches of {micro_batch}");
             return Err(TrainError::Config { name: "the batch size", found, allowed: "at least 1" });
         }
-        (self.run.batch, self.run.micro_batch) = (batch, micro_batch);
+        self.run.plan = Plan::constant(batch, self.run.plan.schedule().clone());
+        self.run.micro_batch = micro_batch;
         Ok(())
     }
 
@@ -191,7 +219,8 @@ impl Trainer {
     /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.
     fn batch_at(&self, start: u64) -> Option<Range<u64>> {
         let left = self.run.total.0.saturating_sub(start);
-        let size = self.run.batch.min(self.loader.order().remaining_in_epoch(start)).min(left);
+        let size =
+            self.run.plan.batch(Examples(start)).min(self.loader.order().remaining_in_epoch(start)).min(left);
         (0 < size).then(|| start..start + size)
     }
 }

@@ -8,7 +8,7 @@ use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, fingerprint, loss};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{
-    Run, Tap, Task, TrainError, Trainer, evaluate, measure_noise, measure_noise_of_examples,
+    Plan, Run, Tap, Task, TrainError, Trainer, evaluate, measure_noise, measure_noise_of_examples,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ModuleT;
@@ -60,10 +60,12 @@ fn glyphs(len: u64) -> Arc<dyn Dataset> {
 
 fn run(batch: u64, micro_batch: u64, total: u64) -> Run {
     Run {
-        batch,
+        plan: Plan::constant(
+            batch,
+            Schedule::warmup_cosine(LearningRate(0.05), Examples(total / 10), Examples(total)),
+        ),
         micro_batch,
         total: Examples(total),
-        schedule: Schedule::warmup_cosine(LearningRate(0.05), Examples(total / 10), Examples(total)),
         optimizer: SGD,
         seed: 9,
         tap: Tap::Off,
@@ -267,7 +269,8 @@ fn the_noise_of_examples_is_that_of_micro_batches_of_one() {
 
 #[test]
 fn divergence_is_an_error_that_says_where() {
-    let settings = Run { schedule: Schedule::constant(LearningRate(1e30)), ..run(10, 10, 100) };
+    let settings =
+        Run { plan: Plan::constant(10, Schedule::constant(LearningRate(1e30))), ..run(10, 10, 100) };
     let mut trainer = Trainer::new(task(Kind::Mlp, DType::F32), glyphs(100), settings).unwrap();
     let error = loop {
         match trainer.step() {
@@ -324,7 +327,7 @@ fn faults_of_the_data_arrive_and_settings_are_checked() {
     assert!(new(run(0, 8, 40)).contains("batch size is 0"));
     assert!(new(run(8, 0, 40)).contains("micro-batch size is 0"));
     let rate = Schedule::constant(LearningRate(f64::NAN));
-    assert!(new(Run { schedule: rate, ..run(8, 8, 40) }).contains("learning rate is NaN"));
+    assert!(new(Run { plan: Plan::constant(8, rate), ..run(8, 8, 40) }).contains("learning rate is NaN"));
     let mut loader = Loader::new(glyphs(40), Order::new(2, 40).unwrap(), Device::Cpu).unwrap();
     let error = measure_noise(&task(Kind::Mlp, DType::F32), &mut loader, 0..8, 8).unwrap_err().to_string();
     assert!(error.contains("micro-batches in a noise measurement is 1"), "{error}");

@@ -15,7 +15,7 @@ use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, gradients::norm2};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{
-    NoiseReading, Run, Tap, Task, Trainer, evaluate, measure_noise, measure_noise_of_examples,
+    NoiseReading, Plan, Run, Tap, Task, Trainer, evaluate, measure_noise, measure_noise_of_examples,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ModuleT;
@@ -127,10 +127,9 @@ fn mixtures() -> Arc<dyn Dataset> {
 
 fn run(batch: u64, micro_batch: u64, total: u64) -> Run {
     Run {
-        batch,
+        plan: Plan::constant(batch, Schedule::constant(LearningRate(0.05))),
         micro_batch,
         total: Examples(total),
-        schedule: Schedule::constant(LearningRate(0.05)),
         optimizer: OptimizerConfig::Sgd(SgdConfig::USUAL),
         seed: 9,
         tap: Tap::Off,

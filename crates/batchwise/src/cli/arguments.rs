@@ -1,7 +1,9 @@
 //! What can be typed.
 
-use batchwise_lab::{bytes, probe::trial::ScheduleKind};
+use batchwise_lab::bytes;
 use batchwise_nn::device::DeviceSpec;
+use batchwise_schedule::change::Period;
+use batchwise_schedule::{BatchSpec, LrSpec};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -27,6 +29,10 @@ pub(super) enum Command {
     Noise(NoiseArguments),
     /// Train once and evaluate
     Train(TrainArguments),
+    /// Carry the hyper-parameters of a run to another batch size, each with its rule, source and caveat
+    Change(ChangeArguments),
+    /// Show what a schedule of learning rate and batch size will do, before a run
+    Schedule(ScheduleArguments),
     /// Show what a data set holds; list, check and fetch data sets
     Data(DataArguments),
     /// Fit the statistics of batch size to measurements made anywhere
@@ -88,9 +94,20 @@ pub struct Options {
 pub enum OptimizerName {
     /// Stochastic gradient descent with momentum 0.9
     Sgd,
+    /// Adam
+    Adam,
     /// Adam with decoupled weight decay 0.01
     #[value(name = "adamw")]
     AdamW,
+    /// RMSprop
+    #[value(name = "rmsprop")]
+    RmsProp,
+    /// Lion
+    Lion,
+    /// SGD with a trust ratio for each tensor
+    Lars,
+    /// Adam with a trust ratio for each tensor
+    Lamb,
 }
 
 impl OptimizerName {
@@ -98,7 +115,12 @@ impl OptimizerName {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sgd => "sgd",
+            Self::Adam => "adam",
             Self::AdamW => "adamw",
+            Self::RmsProp => "rmsprop",
+            Self::Lion => "lion",
+            Self::Lars => "lars",
+            Self::Lamb => "lamb",
         }
     }
 }
@@ -136,18 +158,19 @@ pub(super) struct NoiseArguments {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct TrainArguments {
-    /// Examples of one optimizer step
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) batch: u64,
+    /// Examples of one optimizer step, or how they change, such as "64 doubling at 25%,50% max 2048", "128 increase max 5120" or
+    /// "64 adaptive noise-scale max 4096"
+    #[arg(long, value_name = "N|SPEC", default_value = "64", allow_hyphen_values = true)]
+    pub(super) batch: BatchSpec,
     /// Examples of one forward and backward pass [default: the batch, or what --memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) micro_batch: Option<u64>,
-    /// Peak learning rate [default: 0.02 for sgd, 0.002 for adamw]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub(super) lr: Option<f64>,
-    /// Learning rate over the run
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) schedule: ScheduleName,
+    /// Peak learning rate, or its course, such as "0.1 warmup 5% then cosine to 0" [default: 0.02 for sgd, 0.002 for adamw]
+    #[arg(long, value_name = "X|SPEC", allow_hyphen_values = true)]
+    pub(super) lr: Option<LrSpec>,
+    /// Learning rate over the run, where --lr is a number [default: cosine]
+    #[arg(long, value_enum)]
+    pub(super) schedule: Option<ScheduleName>,
     /// Length of the run in examples
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=1 << 50))]
     pub(super) examples: Option<u64>,
@@ -157,6 +180,145 @@ pub(super) struct TrainArguments {
     /// Measure the gradient noise of every step that has two micro-batches or more
     #[arg(long)]
     pub(super) tap: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ChangeArguments {
+    /// Batch size that the hyper-parameters suit [default: that of --advice]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) from: Option<u64>,
+    /// Batch size to change to
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) to: u64,
+    /// Peak learning rate [default: that of --advice]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) lr: Option<f64>,
+    /// Momentum
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) momentum: Option<f64>,
+    /// β1 of Adam and its kin
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) beta1: Option<f64>,
+    /// β2 of Adam and its kin, α of RMSprop
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) beta2: Option<f64>,
+    /// ε of Adam and its kin
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) eps: Option<f64>,
+    /// Weight decay
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) weight_decay: Option<f64>,
+    /// Decay of an average of the weights
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) ema: Option<f64>,
+    /// Warmup: 10000ex, 2Mtok, "5 epochs", 5% or "500 steps"
+    #[arg(long, value_name = "LENGTH")]
+    pub(super) warmup: Option<Period>,
+    /// Length of the run, likewise
+    #[arg(long, value_name = "LENGTH")]
+    pub(super) total: Option<Period>,
+    /// Between evaluations, likewise
+    #[arg(long, value_name = "LENGTH")]
+    pub(super) evaluate_every: Option<Period>,
+    /// Between checkpoints, likewise
+    #[arg(long, value_name = "LENGTH")]
+    pub(super) checkpoint_every: Option<Period>,
+    /// Largest norm of the gradient
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) clip_norm: Option<f64>,
+    /// Examples that fit in memory at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) micro_batch: Option<u64>,
+    /// Examples of the training set [default: that of --advice]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) dataset_size: Option<u64>,
+    /// Gradient noise scale in examples [default: that of --advice]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) noise_scale: Option<f64>,
+    /// Take noise scale, batch, learning rate and data set from this advice.json
+    #[arg(long, value_name = "FILE")]
+    pub(super) advice: Option<PathBuf>,
+    /// How the learning rate follows the batch
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) rule: RuleName,
+    /// Exponent of --rule power, as fitted by `fit ridge`
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) exponent: Option<f64>,
+    /// Batch size of the highest learning rate, for --rule surge
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) peak_batch: Option<f64>,
+    /// Decays by 1 − κ(1 − β) (Malladi et al. 2022) instead of β^κ
+    #[arg(long)]
+    pub(super) first_order: bool,
+    /// β1 and momentum follow the batch as well
+    #[arg(long)]
+    pub(super) momentum_follows: bool,
+    /// Print the new settings for PyTorch
+    #[arg(long, group = "framework", conflicts_with = "json")]
+    pub(super) pytorch: bool,
+    /// Print the new settings for optax
+    #[arg(long, group = "framework", conflicts_with = "json")]
+    pub(super) optax: bool,
+    /// Print the new settings for candle
+    #[arg(long, group = "framework", conflicts_with = "json")]
+    pub(super) candle: bool,
+    /// Print the new settings as TOML
+    #[arg(long, group = "framework", conflicts_with = "json")]
+    pub(super) toml: bool,
+}
+
+/// The rules for the learning rate by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum RuleName {
+    /// By optimizer and evidence
+    #[default]
+    Auto,
+    /// η·κ
+    Linear,
+    /// η·√κ
+    Sqrt,
+    /// η·κ(φ + B)/(φ + κB)
+    NoiseScale,
+    /// η times the root of that
+    RootNoiseScale,
+    /// η·κ^p
+    Power,
+    /// Square root up to a peak, then falling
+    Surge,
+    /// No change
+    Keep,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ScheduleArguments {
+    /// Learning rate such as "0.1 warmup 5% then cosine to 0", batch size such as "batch 64 doubling at 25%,50%", or both
+    /// with a semicolon between
+    #[arg(value_name = "SPEC")]
+    pub(super) spec: String,
+    /// Length of the run in examples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 50))]
+    pub(super) examples: u64,
+    /// Batch size, or a schedule of it [default: 64]
+    #[arg(long, value_name = "SPEC")]
+    pub(super) batch: Option<String>,
+    /// Peak learning rate where SPEC has none [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) lr: Option<f64>,
+    /// Examples of an epoch: for lengths in epochs, and no batch goes beyond an epoch's end
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) dataset_size: Option<u64>,
+    /// Tokens of an example: for lengths in tokens
+    #[arg(long, value_name = "X")]
+    pub(super) tokens_per_example: Option<f64>,
+    /// Rows to show
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) rows: u64,
+    /// Write a picture of learning rate, batch size and their ratio
+    #[arg(long, value_name = "FILE.svg")]
+    pub(super) plot: Option<PathBuf>,
+    /// Print the rows as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -412,13 +574,4 @@ pub(super) enum ScheduleName {
     Cosine,
     /// The same throughout
     Constant,
-}
-
-impl From<ScheduleName> for ScheduleKind {
-    fn from(name: ScheduleName) -> Self {
-        match name {
-            ScheduleName::Cosine => Self::WarmupCosine,
-            ScheduleName::Constant => Self::Constant,
-        }
-    }
 }

@@ -4,7 +4,9 @@ use super::{OptimizerName, Options};
 use batchwise_data::{DataError, ElementType, Schema, Splits, Target};
 use batchwise_lab::Workload;
 use batchwise_nn::models::{Cnn, CnnConfig, Gpt, GptConfig, Mlp, MlpConfig};
-use batchwise_nn::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
+use batchwise_nn::optim::{
+    AdamConfig, AdamWConfig, LambConfig, LarsConfig, LionConfig, OptimizerConfig, RmsPropConfig, SgdConfig,
+};
 use candle_nn::{ModuleT, VarBuilder};
 use std::path::PathBuf;
 
@@ -133,7 +135,12 @@ impl Workload for BuiltIn {
     fn optimizer(&self) -> OptimizerConfig {
         match self.optimizer {
             OptimizerName::Sgd => OptimizerConfig::Sgd(SgdConfig::USUAL),
+            OptimizerName::Adam => OptimizerConfig::Adam(AdamConfig::USUAL),
             OptimizerName::AdamW => OptimizerConfig::AdamW(AdamWConfig::USUAL),
+            OptimizerName::RmsProp => OptimizerConfig::RmsProp(RmsPropConfig::USUAL),
+            OptimizerName::Lion => OptimizerConfig::Lion(LionConfig::USUAL),
+            OptimizerName::Lars => OptimizerConfig::Lars(LarsConfig::USUAL),
+            OptimizerName::Lamb => OptimizerConfig::Lamb(LambConfig::USUAL),
         }
     }
 }

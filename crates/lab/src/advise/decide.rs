@@ -5,19 +5,18 @@ use crate::LabError;
 use crate::advice::{
     Binding, LearningRateSearch, NoiseAdvice, NoisePoint, SpeedAdvice, SpeedPoint, TimeToTarget,
 };
-use batchwise_estimate::decide::{Candidate, Decision, time_optimal_batch, time_to_target_band};
+use batchwise_estimate::decide::{
+    Candidate, Decision, Problem, Standing, TimeBand, TimeBelief, time_optimal_batch,
+};
 use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::grade::Grade;
 use batchwise_estimate::ridge::BestLr;
-use batchwise_estimate::time::{TimeModel, TimePoint, fit_time};
+use batchwise_estimate::time::{StepTime, TimeCurve, TimeFit, TimeModel, TimePoint};
 use batchwise_nn::optim::OptimizerConfig;
 use batchwise_schedule::{LearningRate, Scaling, scale};
 
 /// Draws over which the regret is averaged.
 const DRAWS: usize = 4000;
-/// A model of the step time that is off by more is not used for statements about it (theory.md §7).
-const LARGEST_MISFIT: f64 = 0.10;
-
 /// How the learning rate follows the batch size from the anchor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rule {
@@ -55,34 +54,32 @@ impl Rule {
 
 /// Fits t(B) and finds the knee.
 pub(super) fn speed(points: Vec<SpeedPoint>) -> Result<SpeedAdvice, LabError> {
-    let fit = fit_time(&time_points(&points)).map_err(|error| LabError::NoAdvice(error.to_string()))?;
-    let (model, gamma) = match fit.model {
-        _ if LARGEST_MISFIT < fit.rms_misfit => ("measured", None),
-        TimeModel::Sum => ("sum", None),
-        TimeModel::Max => ("max", None),
-        TimeModel::Overlap { gamma } => ("overlap", Some(gamma)),
+    let no_advice = |error: batchwise_estimate::time::TimeError| LabError::NoAdvice(error.to_string());
+    let timed = time_points(&points);
+    let fit = StepTime::fit(&timed).map_err(no_advice)?;
+    let (model, gamma) = match &fit {
+        StepTime::Curve(_) => ("measured", None),
+        StepTime::Model(TimeFit { model: TimeModel::Overlap { gamma }, .. }) => ("overlap", Some(*gamma)),
+        other => (other.name(), None),
     };
-    let knee = if model == "measured" { measured_knee(&points) } else { fit.knee(KNEE_EFFICIENCY) };
+    let off = |p: &TimePoint| (fit.seconds(p.batch) / p.seconds - 1.0).abs();
+    let misfit = timed.iter().map(off).fold(0.0, f64::max);
+    // Where no limit is reached within any batch, the most that was measured stands for it.
+    let knee = match fit.knee(KNEE_EFFICIENCY) {
+        knee if knee.is_finite() => knee,
+        _ => TimeCurve::new(&timed).map_err(no_advice)?.measured_knee(KNEE_EFFICIENCY),
+    };
     Ok(SpeedAdvice {
         model: model.to_owned(),
         gamma,
-        overhead_seconds: fit.overhead_seconds,
-        seconds_per_example: fit.seconds_per_example,
-        misfit: fit.misfit,
-        knee: if knee.is_finite() { knee } else { measured_knee(&points) },
+        overhead_seconds: fit.overhead_seconds().unwrap_or(0.0),
+        seconds_per_example: fit.seconds_per_example().unwrap_or(0.0),
+        misfit,
+        knee,
         knee_efficiency: KNEE_EFFICIENCY,
+        step_time: Some(fit),
         points,
     })
-}
-
-/// The smallest measured batch that reaches the knee's share of the best throughput seen.
-fn measured_knee(points: &[SpeedPoint]) -> f64 {
-    let throughput = |point: &SpeedPoint| point.batch as f64 / point.seconds;
-    let best = points.iter().map(throughput).fold(0.0, f64::max);
-    points
-        .iter()
-        .find(|point| KNEE_EFFICIENCY * best <= throughput(point))
-        .map_or(0.0, |point| point.batch as f64)
 }
 
 fn time_points(points: &[SpeedPoint]) -> Vec<TimePoint> {
@@ -90,19 +87,30 @@ fn time_points(points: &[SpeedPoint]) -> Vec<TimePoint> {
     points.iter().map(point).collect()
 }
 
-/// The batch sizes that may be advised: those tried, up to a tenth of the data set.
-fn candidates(speed: &SpeedAdvice, train_examples: u64) -> Vec<Candidate> {
-    let cap = (train_examples / super::LARGEST_PART).max(1);
-    speed
-        .points
-        .iter()
-        .filter(|point| point.batch <= cap)
-        .map(|point| Candidate {
-            batch: point.batch,
-            seconds: point.seconds,
-            relative_error: (point.spread / point.seconds).clamp(0.0, 1.0),
-        })
-        .collect()
+/// The batch sizes that were timed.
+fn candidates(speed: &SpeedAdvice) -> Vec<Candidate> {
+    let candidate = |point: &SpeedPoint| Candidate {
+        batch: point.batch,
+        seconds: point.seconds,
+        relative_error: (point.spread / point.seconds).clamp(0.0, 1.0),
+    };
+    speed.points.iter().map(candidate).collect()
+}
+
+/// Everything that is known, for the decision.
+fn problem(
+    speed: &SpeedAdvice,
+    noise: &NoiseAdvice,
+    train_examples: u64,
+    seed: u64,
+) -> Result<Problem, LabError> {
+    let time = TimeBelief::Measured { candidates: candidates(speed) };
+    Ok(Problem {
+        dataset_examples: Some(train_examples),
+        n_draws: DRAWS,
+        seed,
+        ..Problem::new(time, critical(noise)?.clone())
+    })
 }
 
 fn critical(noise: &NoiseAdvice) -> Result<&batchwise_estimate::critical::CriticalBatch, LabError> {
@@ -121,7 +129,8 @@ pub(super) fn decide(
     train_examples: u64,
     seed: u64,
 ) -> Result<Decision, LabError> {
-    batchwise_estimate::decide::decide(&candidates(speed, train_examples), critical(noise)?, DRAWS, seed)
+    problem(speed, noise, train_examples, seed)?
+        .decide()
         .map_err(|error| LabError::NoAdvice(error.to_string()))
 }
 
@@ -130,12 +139,11 @@ pub(super) fn time_to_target(
     speed: &SpeedAdvice,
     noise: &NoiseAdvice,
     decision: &Decision,
-    train_examples: u64,
-    seed: u64,
 ) -> Result<TimeToTarget, LabError> {
     let critical = critical(noise)?;
-    let bands = time_to_target_band(&candidates(speed, train_examples), critical, DRAWS, seed)
-        .map_err(|error| LabError::NoAdvice(error.to_string()))?;
+    let band =
+        |s: &Standing| TimeBand { batch: s.batch, median: s.time.median, low: s.time.low, high: s.time.high };
+    let bands = decision.standings.iter().map(band).collect();
     let closed_form = (speed.model == "sum")
         .then(|| time_optimal_batch(speed.overhead_seconds, speed.seconds_per_example, critical.median))
         .filter(|batch| batch.is_finite());
@@ -147,30 +155,17 @@ pub(super) fn time_to_target(
     })
 }
 
-/// What keeps the batch from being larger.
-pub(super) fn binding(decision: &Decision, speed: &SpeedAdvice, accumulation_steps: u64) -> Binding {
-    let largest = decision.regrets.last().map_or(0, |(batch, _)| *batch);
-    let tried = speed.points.last().map_or(0, |point| point.batch);
-    if 1 < accumulation_steps {
-        Binding::Memory
-    } else if decision.batch_size == largest && largest < tried {
-        Binding::Data
-    } else if decision.batch_size == largest {
-        Binding::Tried
-    } else if speed.knee <= decision.batch_size as f64 {
-        Binding::Knee
-    } else {
-        Binding::Noise
-    }
+/// What keeps the batch from being larger: memory where only micro-batches fit, else what the decision says.
+pub(super) fn binding(decision: &Decision, accumulation_steps: u64) -> Binding {
+    if 1 < accumulation_steps { Binding::Memory } else { decision.binding }
 }
 
-/// How far the answer may be trusted: the weakest of its parts (theory.md §8.3).
-pub(super) fn grade(search: &LearningRateSearch, noise: &NoiseAdvice) -> Grade {
-    match (&search.best, &noise.average) {
-        (BestLr::AtEdge { .. }, _) => Grade::Untuned,
-        (_, Ratio::LowerBound { .. }) => Grade::LowerBound,
-        // B_c follows from φ by a prior of published runs: an order of size, not a measurement of this task.
-        _ => Grade::Approximate,
+/// How far the answer may be trusted: the weakest of its parts (theory.md §8.3). B_c that follows from φ by a prior of
+/// published runs is an order of size, which the decision knows; that the learning rate is not bracketed it does not.
+pub(super) fn grade(search: &LearningRateSearch, decision: &Decision) -> Grade {
+    match &search.best {
+        BestLr::AtEdge { .. } => Grade::Untuned,
+        BestLr::Interior { .. } | BestLr::NotIdentified { .. } => decision.grade,
     }
 }
 

@@ -108,9 +108,7 @@ pub enum Event {
 pub const KNEE_EFFICIENCY: f64 = 0.9;
 /// Confidence of the noise intervals.
 const CONFIDENCE: f64 = 0.95;
-/// A batch above this part of the data set is not advised: its noise is no longer that of fresh examples
-/// (theory.md §1.6).
-const LARGEST_PART: u64 = 10;
+pub use batchwise_estimate::decide::LARGEST_PART;
 /// Steps of each training of the range test, at least, where the whole training has so many.
 const LEAST_STEPS: u64 = 20;
 /// Size and number of a noise measurement's micro-batches: many small ones know tr Σ best (theory.md §1.3).
@@ -181,18 +179,13 @@ pub fn advise(
         learning_rate: rule.learning_rate(batch_size)?,
         learning_rate_rule: rule.in_words(batch_size),
         equivalent_batch_sizes: [decision.equivalent.0, decision.equivalent.1],
-        binding: decide::binding(&decision, &speed, accumulation_steps),
-        grade: decide::grade(&search, &noise),
+        expected_regret: decision.expected_regret,
+        binding: decide::binding(&decision, accumulation_steps),
+        grade: decide::grade(&search, &decision),
         reasons,
-        next_measurement: words::next_measurement(&search, &noise, &verdict, batch_size),
+        next_measurement: words::next_measurement(&search, &noise, &verdict, &decision),
         memory,
-        time_to_target: decide::time_to_target(
-            &speed,
-            &noise,
-            &decision,
-            subject.train_examples,
-            settings.seed,
-        )?,
+        time_to_target: decide::time_to_target(&speed, &noise, &decision)?,
         speed,
         noise,
         learning_rate_search: search,
@@ -430,6 +423,7 @@ fn confirm(
                 micro_batch: micro_batch.min(*batch),
                 learning_rate: rule.learning_rate(*batch)?,
                 schedule: trial::ScheduleKind::WarmupCosine,
+                course: None,
                 examples: settings.examples,
                 seed,
                 tap: false,

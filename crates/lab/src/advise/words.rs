@@ -64,6 +64,12 @@ pub(super) fn speed(speed: &SpeedAdvice) -> String {
     );
     match speed.model.as_str() {
         "measured" => format!("no model of the step time fits, so its measurements are used; {knee}"),
+        "two_slopes" => format!(
+            "a step takes {} and, for large batches, {} per example (two slopes, misfit {:.0} %); {knee}",
+            seconds(speed.overhead_seconds),
+            seconds(speed.seconds_per_example),
+            100.0 * speed.misfit
+        ),
         model => format!(
             "a step takes {} and {} per example ({model} model, misfit {:.0} %); {knee}",
             seconds(speed.overhead_seconds),
@@ -286,8 +292,9 @@ pub(super) fn next_measurement(
     search: &LearningRateSearch,
     noise: &NoiseAdvice,
     verdict: &Verdict,
-    batch_size: u64,
+    decision: &Decision,
 ) -> String {
+    let batch_size = decision.batch_size;
     match (&search.best, verdict.better, &noise.average) {
         (BestLr::AtEdge { learning_rate, .. }, _, _) => format!(
             "Search the learning rate beyond {learning_rate:.2e} at batch {}: its best is not bracketed.",
@@ -301,12 +308,21 @@ pub(super) fn next_measurement(
             "Measure the noise later in training, or on more examples: φ is only bounded from below, so batches above \
              {batch_size} may be better still."
         ),
-        _ => format!(
-            "Measure steps to a target loss at batch {}, {batch_size} and {}, with the learning rate tuned at each: \
-             the critical batch is known only within a factor of about five, and nothing else would narrow it as much.",
-            (batch_size / 4).max(1),
-            batch_size * 4
-        ),
+        _ => match &decision.next_measurement {
+            Some(worth) => format!(
+                "{} On average that would save {:.1} % of the time to the target.",
+                worth.words,
+                100.0 * worth.value
+            ),
+            None => format!(
+                "Nothing that could be measured is expected to save more than {:.1} % of the time to the target; to check \
+                 the answer itself, measure steps to a target loss at batch {}, {batch_size} and {}, with the learning \
+                 rate tuned at each.",
+                100.0 * batchwise_estimate::decide::WORTHWHILE,
+                (batch_size / 4).max(1),
+                batch_size * 4
+            ),
+        },
     }
 }
 

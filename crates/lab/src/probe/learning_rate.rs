@@ -8,7 +8,7 @@ use crate::LabError;
 use batchwise_data::{Loader, Order};
 use batchwise_estimate::ridge::{BestLr, Edge, LrPoint, best_learning_rate};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Run, Tap, Trainer, evaluate_on};
+use batchwise_train::{Plan, Run, Tap, Trainer, evaluate_on};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -84,10 +84,9 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
 fn loss_after(context: &Context<'_>, request: &Request, learning_rate: f64) -> Result<Option<f64>, LabError> {
     let total = Examples(request.examples);
     let run = Run {
-        batch: request.batch,
+        plan: Plan::constant(request.batch, schedule(learning_rate, total)),
         micro_batch: request.micro_batch,
         total,
-        schedule: schedule(learning_rate, total),
         optimizer: context.workload.optimizer(),
         seed: context.seed,
         tap: Tap::Off,

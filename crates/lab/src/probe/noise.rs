@@ -8,7 +8,7 @@ use crate::process::Message;
 use batchwise_data::{Loader, Order};
 use batchwise_estimate::noise::{Measurement, estimate};
 use batchwise_schedule::Examples;
-use batchwise_train::{NoiseReading, Run, Tap, Task, Trainer, measure_noise};
+use batchwise_train::{NoiseReading, Plan, Run, Tap, Task, Trainer, measure_noise};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -55,10 +55,9 @@ pub struct Measured {
 pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Measured, LabError> {
     let total = Examples(request.examples);
     let run = Run {
-        batch: request.batch,
+        plan: Plan::constant(request.batch, schedule(request.learning_rate, total)),
         micro_batch: request.train_micro_batch,
         total,
-        schedule: schedule(request.learning_rate, total),
         optimizer: context.workload.optimizer(),
         seed: context.seed,
         tap: Tap::Off,

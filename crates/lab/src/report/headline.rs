@@ -132,7 +132,8 @@ pub(super) fn binding(binding: Binding) -> (&'static str, &'static str) {
     match binding {
         Binding::Memory => ("memory", "only a micro-batch of the batch fits the memory"),
         Binding::Knee => ("throughput", "a larger batch would hardly process more examples per second"),
-        Binding::Noise => ("gradient noise", "a larger batch would waste examples"),
+        Binding::NoiseScale => ("gradient noise", "a larger batch would waste examples"),
+        Binding::Generalisation => ("generalisation", "a larger batch was not tested for generalisation"),
         Binding::Data => ("data set", "a larger batch would be too large a part of the data set"),
         Binding::Tried => ("range tried", "larger batches were not tried"),
     }

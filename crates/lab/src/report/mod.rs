@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod awkward;
 pub(crate) mod chart;
+pub mod course;
 pub(crate) mod figure;
 mod figures;
 mod headline;

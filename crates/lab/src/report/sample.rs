@@ -96,7 +96,8 @@ fn build() -> Advice {
         learning_rate: 0.0914,
         learning_rate_rule: "the best at batch 32, scaled by the square root of the batch ratio".to_owned(),
         equivalent_batch_sizes: decision.equivalent.into(),
-        binding: Binding::Noise,
+        binding: Binding::NoiseScale,
+        expected_regret: 0.02,
         grade: Grade::Measured,
         reasons: vec![
             "Batch sizes up to 128 are expected to reach the target in 5 % of the least time.".to_owned(),
@@ -124,6 +125,7 @@ fn build() -> Advice {
             points,
             model: "sum".to_owned(),
             gamma: None,
+            step_time: None,
             overhead_seconds: OVERHEAD,
             seconds_per_example: PER_EXAMPLE,
             misfit: 0.031,

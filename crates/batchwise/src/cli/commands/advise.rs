@@ -70,7 +70,8 @@ fn binding(binding: Binding) -> &'static str {
     match binding {
         Binding::Memory => "memory: only part of the batch fits at once",
         Binding::Knee => "knee: a larger batch would hardly process more examples per second",
-        Binding::Noise => "noise: a larger batch would waste examples",
+        Binding::NoiseScale => "noise scale: a larger batch would waste examples",
+        Binding::Generalisation => "generalisation: a larger batch was not tested",
         Binding::Data => "data: a larger batch would be too large a part of the data set",
         Binding::Tried => "tried: larger batches were not measured (--max-batch)",
     }

@@ -2,10 +2,12 @@
 
 mod advise;
 mod audit;
+mod change;
 mod data;
 mod devices;
 mod fit;
 mod probes;
+mod schedule;
 mod train;
 
 use super::arguments::{Arguments, Command};
@@ -28,6 +30,8 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Speed(arguments) => probes::speed(cli, options, arguments),
         Command::Noise(arguments) => probes::noise(cli, options, arguments),
         Command::Train(arguments) => train::run(cli, options, arguments),
+        Command::Change(arguments) => change::run(options, arguments),
+        Command::Schedule(arguments) => schedule::run(options, arguments),
         Command::Data(arguments) => data::run(options, arguments),
         Command::Fit(arguments) => fit::run(options, arguments),
         Command::Devices => devices::run(options),

@@ -81,7 +81,7 @@ pub(super) fn figure(advice: &Advice) -> Figure {
         legend.push((Swatch::Point(Shape::Ring, "data"), "measured in several micro-batches".to_owned()));
     }
     if !curve.is_empty() {
-        let fitted = model(&speed.model).is_some();
+        let fitted = is_fitted(speed);
         legend
             .push((Swatch::Line("model"), if fitted { "fitted t(B)" } else { "measured curve" }.to_owned()));
     }
@@ -112,6 +112,13 @@ fn curve(speed: &SpeedAdvice) -> Vec<(f64, f64)> {
     measured.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (Some(first), Some(last)) = (measured.first(), measured.last()) else { return measured };
     let (low, high) = (first.0, last.0);
+    let at = |i: usize| low * (high / low).powf(i as f64 / STEPS as f64);
+    if let Some(fit) = speed.step_time.as_ref().filter(|_| speed.model != "measured") {
+        let curve: Vec<_> = (0..=STEPS).map(|i| (at(i), fit.seconds(at(i)))).collect();
+        if curve.iter().all(|p| p.1.is_finite() && 0.0 < p.1) {
+            return curve;
+        }
+    }
     let shape = match model(&speed.model) {
         Some(TimeModel::Overlap { .. }) => {
             TimeModel::Overlap { gamma: speed.gamma.filter(|g| *g > 0.0).unwrap_or(1.0) }
@@ -119,10 +126,13 @@ fn curve(speed: &SpeedAdvice) -> Vec<(f64, f64)> {
         Some(other) => other,
         None => return measured,
     };
-    let at = |i: usize| low * (high / low).powf(i as f64 / STEPS as f64);
     (0..=STEPS)
         .map(|i| (at(i), shape.join(speed.overhead_seconds, speed.seconds_per_example * at(i))))
         .collect()
+}
+
+fn is_fitted(speed: &SpeedAdvice) -> bool {
+    model(&speed.model).is_some() || matches!(speed.model.as_str(), "quantised" | "two_slopes")
 }
 
 fn model(name: &str) -> Option<TimeModel> {
@@ -175,10 +185,12 @@ fn caption(advice: &Advice) -> String {
         ("overlap", Some(gamma)) => {
             format!("The time of a step is (a^γ + (cB)^γ)^(1/γ) with γ = {}", num(gamma))
         }
+        ("quantised", _) => "The time of a step is a + cB, with B rounded up to whole quanta,".to_owned(),
+        ("two_slopes", _) => "The time of a step is a + cB, with a smaller c before a bend,".to_owned(),
         ("overlap", None) => "The time of a step is (a^γ + (cB)^γ)^(1/γ)".to_owned(),
         _ => "No model describes the time of a step; the measured times are used as they are.".to_owned(),
     };
-    if model(&speed.model).is_some() {
+    if is_fitted(speed) {
         words.push_str(&format!(
             " with a = {} per step and c = {} per example; the largest departure is {}{}.",
             seconds(speed.overhead_seconds),

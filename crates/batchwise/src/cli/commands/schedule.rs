@@ -1,0 +1,152 @@
+//! `schedule`: what a schedule will do, before a run.
+
+use crate::cli::arguments::ScheduleArguments;
+use crate::cli::{Options, show};
+use batchwise_lab::LabError;
+use batchwise_lab::report::course::{Course, course};
+use batchwise_schedule::batch::Step;
+use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, Pair, RunLength};
+use serde::Serialize;
+
+pub(super) fn run(options: &Options, arguments: &ScheduleArguments) -> Result<(), LabError> {
+    let (pair, lr, batch) = resolve(arguments)?;
+    let total = Examples(arguments.examples);
+    let steps = pair.count_steps(total, arguments.dataset_size);
+    let rows = sample(&pair, total, arguments.dataset_size, arguments.rows);
+    if let Some(path) = &arguments.plot {
+        let svg = course(&Course {
+            title: format!("{lr}, batch {batch}"),
+            points: rows_for_plot(&pair, total, arguments.dataset_size).iter().map(point).collect(),
+        });
+        std::fs::write(path, svg)
+            .map_err(|error| LabError::Input(format!("cannot write {}: {error}", path.display())))?;
+    }
+    if options.json {
+        show::json(&Answer { lr, batch, examples: total.0, steps, rows });
+    } else if arguments.csv {
+        show::line("examples,step,batch,learning_rate,temperature");
+        for row in &rows {
+            let Row { examples, step, batch, learning_rate, temperature } = row;
+            show::line(&format!("{examples},{step},{batch},{learning_rate:e},{temperature:e}"));
+        }
+    } else {
+        show::line(&format!("lr     {lr}\nbatch  {batch}\n{} examples in {steps} steps\n", total.0));
+        let head = ["examples", "step", "batch", "lr", "lr/batch"].map(str::to_owned).to_vec();
+        let body = rows.iter().map(|r| {
+            let part = 100.0 * r.examples as f64 / total.0 as f64;
+            vec![
+                format!("{} ({part:.0} %)", r.examples),
+                r.step.to_string(),
+                r.batch.to_string(),
+                format!("{:.3e}", r.learning_rate),
+                format!("{:.3e}", r.temperature),
+            ]
+        });
+        show::table(&std::iter::once(head).chain(body).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Answer {
+    lr: String,
+    batch: String,
+    examples: u64,
+    steps: u64,
+    rows: Vec<Row>,
+}
+
+/// A step of the run.
+#[derive(Serialize)]
+struct Row {
+    /// Examples before it.
+    examples: u64,
+    /// Its number, from 0.
+    step: u64,
+    batch: u64,
+    learning_rate: f64,
+    /// lr/batch.
+    temperature: f64,
+}
+
+fn point(row: &Row) -> batchwise_lab::report::course::Point {
+    batchwise_lab::report::course::Point {
+        examples: row.examples as f64,
+        batch: row.batch as f64,
+        learning_rate: row.learning_rate,
+        phi: None,
+    }
+}
+
+fn resolve(arguments: &ScheduleArguments) -> Result<(Pair, String, String), LabError> {
+    let input = |text: String| LabError::Input(text);
+    let mut lr: Option<LrSpec> = None;
+    let mut batch: Option<BatchSpec> = None;
+    for part in arguments.spec.split(';').map(str::trim) {
+        let is_batch = part.starts_with("batch");
+        if is_batch && batch.is_none() {
+            batch = Some(part.parse().map_err(|e: batchwise_schedule::SpecError| input(e.to_string()))?);
+        } else if !is_batch && lr.is_none() {
+            lr = Some(part.parse().map_err(|e: batchwise_schedule::SpecError| input(e.to_string()))?);
+        } else {
+            return Err(input(format!("`{part}`: a learning rate and a batch size were given already")));
+        }
+    }
+    if let Some(text) = &arguments.batch {
+        if batch.is_some() {
+            return Err(input("the batch size is given twice, in the schedule and by --batch".to_owned()));
+        }
+        batch = Some(text.parse().map_err(|e: batchwise_schedule::SpecError| input(e.to_string()))?);
+    }
+    let lr = lr.unwrap_or_default();
+    let batch = batch.unwrap_or_else(|| BatchSpec::constant(64));
+    let run = RunLength {
+        total: Examples(arguments.examples),
+        dataset_size: arguments.dataset_size,
+        tokens_per_example: arguments.tokens_per_example,
+    };
+    let peak = LearningRate(arguments.lr.unwrap_or(1.0));
+    let schedule = lr.resolve(&run, Some(peak)).map_err(|e| input(e.to_string()))?;
+    let pair = batch.resolve(&run, schedule).map_err(|e| input(e.to_string()))?;
+    let text = match lr.peak {
+        Some(_) => lr.to_string(),
+        None => format!("{} {lr}", peak.0).trim_end().to_owned(),
+    };
+    Ok((pair, text, batch.to_string()))
+}
+
+/// The step in progress at `n` + 1 places at equal distances, the first and the last step among them.
+fn sample(pair: &Pair, total: Examples, epoch: Option<u64>, n: u64) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for i in 0..=n {
+        let place = (u128::from(total.0) * u128::from(i) / u128::from(n)) as u64;
+        let place = place.min(total.0.saturating_sub(1));
+        let before = pair.count_steps(Examples(place), epoch);
+        let end = epoch.map_or(total.0, |e| {
+            ((place / e.max(1)).saturating_add(1)).saturating_mul(e.max(1)).min(total.0)
+        });
+        let batch = pair.batch(Examples(place));
+        let step = Step {
+            start: Examples(place),
+            end: Examples(place.saturating_add(batch).min(end)),
+            batch,
+            learning_rate: pair
+                .learning_rate(Examples(place), Examples(place.saturating_add(batch).min(end))),
+        };
+        let temperature = step.learning_rate.0 / step.batch as f64;
+        rows.push(Row {
+            examples: place,
+            step: before,
+            batch,
+            learning_rate: step.learning_rate.0,
+            temperature,
+        });
+    }
+    rows.dedup_by_key(|row| row.examples);
+    rows
+}
+
+/// Enough points for a curve.
+fn rows_for_plot(pair: &Pair, total: Examples, epoch: Option<u64>) -> Vec<Row> {
+    sample(pair, total, epoch, 400)
+}
