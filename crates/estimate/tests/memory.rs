@@ -93,6 +93,8 @@ fn bad_points_are_named() {
     let p = |batch, peak_bytes| MemoryPoint { batch, peak_bytes };
     assert_eq!(fit_memory(&[p(0, 5), p(1, 5)]), Err(MemoryError::ZeroBatch { index: 0 }));
     assert_eq!(fit_memory(&[p(3, 5), p(3, 9)]), Err(MemoryError::TooFewBatches { found: 1 }));
+    let many: Vec<_> = (1..=5000).map(|batch| p(batch, 1000 * batch)).collect();
+    assert_eq!(fit_memory(&many), Err(MemoryError::TooManyBatches { found: 5000, allowed: 4096 }));
     assert_eq!(fit_memory(&[p(1, 9), p(2, 9)]), Err(MemoryError::NoGrowth { largest: 2 }));
 }
 

@@ -52,6 +52,14 @@ pub enum MemoryError {
         /// How many there were.
         found: usize,
     },
+    /// More distinct batches than a fit can take in reasonable time.
+    #[error("memory was measured at {found} distinct batch sizes, at most {allowed} are taken: keep every so many")]
+    TooManyBatches {
+        /// How many there were.
+        found: usize,
+        /// How many are taken.
+        allowed: usize,
+    },
     /// A batch of no examples.
     #[error("memory point {index} has batch 0")]
     ZeroBatch {
@@ -71,6 +79,9 @@ pub enum MemoryError {
         largest: u64,
     },
 }
+
+/// Distinct batches that are taken: the search for the top segment costs their square.
+const MOST_BATCHES: usize = 4096;
 
 /// Points within this relative distance of a line lie on it.
 pub const TOLERANCE: f64 = 0.005;
@@ -214,6 +225,9 @@ pub(super) fn ascending(points: &[MemoryPoint]) -> Result<Vec<MemoryPoint>, Memo
     sorted.dedup_by_key(|p| p.batch);
     if sorted.len() < 2 {
         return Err(MemoryError::TooFewBatches { found: sorted.len() });
+    }
+    if MOST_BATCHES < sorted.len() {
+        return Err(MemoryError::TooManyBatches { found: sorted.len(), allowed: MOST_BATCHES });
     }
     Ok(sorted)
 }
