@@ -274,6 +274,11 @@ proptest! {
         }
         prop_assert_eq!(seen, total);
         prop_assert_eq!(pair.count_steps(Examples(total), epoch), n, "{}", spec);
+        let places: Vec<_> = (0..7).map(|i| Examples(total * i / 7)).chain([Examples(total - 1)]).collect();
+        let walk: Vec<_> = (0..).zip(pair.steps(Examples(total), epoch)).collect();
+        let mut want: Vec<_> = places.iter().filter_map(|p| walk.iter().find(|w| p.0 < w.1.end.0).copied()).collect();
+        want.dedup_by_key(|w| w.0);
+        prop_assert_eq!(pair.steps_at(&places, Examples(total), epoch), want, "{}", spec);
     }
 
     /// A run that goes on in the middle sees what an uninterrupted one does.

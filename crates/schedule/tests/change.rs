@@ -87,8 +87,8 @@ fn published_values_come_out() {
     // Goyal et al. 2017: 0.1·kn/256; an 8k batch has 3.2.
     let c = change(256, 8192, Optimizer::Sgd, &sgd(0.1), &with(Scaling::Linear)).unwrap();
     assert!(close(new(&c, "lr"), 3.2) && new(&c, "momentum") == 0.9);
-    assert_eq!(c.refused[0].name, "warmup");
-    assert!(c.refused[0].reason.contains("Goyal et al. 2017 use 5 epochs"));
+    let warmup = c.refused.iter().find(|r| r.name == "warmup").expect("none is given");
+    assert!(warmup.reason.contains("Goyal et al. 2017 use 5 epochs"));
     // AdaScale, theory.md §4.3: φ = 8, b₀ = 1, S = 4 gives r = 3.
     assert!(close(new(&change(1, 4, Optimizer::Sgd, &sgd(1.0), &noise(8.0)).unwrap(), "lr"), 3.0));
     // Marek et al. 2025: β₂ = 0.95 at 512 is 0.9999 at 1.
@@ -128,7 +128,7 @@ fn what_lies_outside_a_domain_is_refused() {
         assert_eq!((c.rule, c.settings.learning_rate), (None, Some(3e-4)));
         // What follows the learning rate cannot be carried over either.
         assert!(c.refused.iter().any(|r| r.name == "weight_decay"));
-        c.refused[0].reason.clone()
+        c.refused.iter().find(|r| r.name == "lr").expect("the rule does not hold").reason.clone()
     };
     let small = Evidence { dataset_size: Some(10_000), ..Evidence::default() };
     assert!(
@@ -179,6 +179,21 @@ fn bad_input_is_named() {
     assert_eq!("500 steps".parse::<Period>(), Ok(Period::Steps(500)));
     assert_eq!("5ksteps".parse::<Period>(), Ok(Period::Steps(5000)));
     assert!("500".parse::<Period>().unwrap_err().allowed.contains("500 steps"));
+}
+
+#[test]
+fn what_an_optimizer_does_not_have_is_refused_and_not_pasted() {
+    let c = change(64, 128, Optimizer::Sgd, &full(), &Evidence::default()).unwrap();
+    let names: Vec<&str> = c.refused.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["beta1", "beta2", "eps"]);
+    let torch = paste(&c, Framework::PyTorch);
+    assert!(torch.contains("torch.optim.SGD(model.parameters(), lr=0.000424, weight_decay="), "{torch}");
+    let lars = change(64, 128, Optimizer::Lars, &full(), &Evidence::default()).unwrap();
+    assert!(paste(&lars, Framework::PyTorch).contains("# LARS is not part of PyTorch"));
+    // A rate that no rule carried is not rounded.
+    let kept = HyperParameters { learning_rate: Some(0.12345), ..Default::default() };
+    let kept = change(64, 128, Optimizer::Sgd, &kept, &with(Scaling::Keep)).unwrap();
+    assert!(paste(&kept, Framework::Toml).contains("lr = 0.12345"));
 }
 
 #[test]
@@ -267,6 +282,8 @@ proptest! {
     #[test]
     fn exact_changes_compose_and_go_back(a in 1u64..20_000, b in 1u64..20_000, c in 1u64..20_000, rule in rules(), optimizer in optimizers()) {
         let start = HyperParameters { total: None, evaluate_every: None, micro_batch: None, ..full() };
+        // What the optimizer does not have is left out.
+        let start = change(a, a, optimizer, &start, &Evidence::default()).unwrap().settings;
         // A decay whose power is too small keeps no digits to go back from.
         prop_assume!([a, b, c].iter().all(|x| [a, b, c].iter().all(|y| *x <= y.saturating_mul(500))));
         let step = |from, to, s: &HyperParameters| change(from, to, optimizer, s, &with(rule)).unwrap();

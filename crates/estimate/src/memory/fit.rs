@@ -53,7 +53,9 @@ pub enum MemoryError {
         found: usize,
     },
     /// More distinct batches than a fit can take in reasonable time.
-    #[error("memory was measured at {found} distinct batch sizes, at most {allowed} are taken: keep every so many")]
+    #[error(
+        "memory was measured at {found} distinct batch sizes, at most {allowed} are taken: keep every so many"
+    )]
     TooManyBatches {
         /// How many there were.
         found: usize,

@@ -51,6 +51,9 @@ pub(super) struct UpperBand {
     pub(super) grain_bytes: f64,
 }
 
+/// Beyond this many times the largest batch measured nothing is said to fit.
+const FARTHEST: u64 = 4;
+
 /// Reads and answers.
 ///
 /// # Errors
@@ -153,7 +156,17 @@ fn fitted(
     let mut fits = None;
     if let Some(limit) = settings.memory_limit {
         let free = (limit as f64 * (1.0 - MARGIN)) as u64;
-        fits = fit.largest_batch(free);
+        // What did not fit bounds what does, and a line is not believed far beyond its points.
+        let reach = FARTHEST * largest;
+        let bound = too_large.map_or(reach, |batch| reach.min(batch.saturating_sub(1)));
+        let by_line = fit.largest_batch(free);
+        fits = by_line.map(|batch| batch.min(bound)).filter(|batch| 0 < *batch);
+        if reach == bound && by_line.is_some_and(|batch| reach < batch) {
+            draft.note(format!(
+                "Larger batches than {} may fit, but that is more than {FARTHEST} times the largest measured.",
+                int(reach)
+            ));
+        }
         let within =
             format!("{} of {} ({} left free)", bytes(free as f64), bytes(limit as f64), percent(MARGIN));
         match fits {

@@ -44,6 +44,16 @@ pub(super) fn noise(source: Source, settings: &Settings) -> Result<Answer, FitEr
         (true, Some(n)) => Target::TrainingSet { n_examples: n as f64 },
         _ => Target::Population,
     };
+    let largest = rows.batches.iter().copied().fold(0.0, f64::max);
+    if let Target::TrainingSet { n_examples } = target
+        && n_examples <= largest
+    {
+        return Err(FitError::of_file(
+            &name,
+            format!("a batch of {largest}, drawn from {n_examples} examples"),
+            "--target training-set needs a data set larger than a batch (--dataset-size)",
+        ));
+    }
     let estimate = estimate(&rows, &target, settings.confidence).map_err(|error| wrong(&error))?;
     let total = &estimate.total;
     let batch = rows.batches.iter().copied().fold(0.0, f64::max);
@@ -236,6 +246,13 @@ fn next(rows: &NoiseRows, total: &NoiseEstimate, settings: &Settings) -> String 
                 three(micro)
             );
         }
+    }
+    let n = rows.measurements.len() as f64;
+    let tr_sigma = rows.measurements.iter().map(|row| sum(row).tr_sigma).sum::<f64>() / n;
+    if tr_sigma <= 0.0 {
+        return "Look at the columns first: gradients of micro-batches are on average no longer than the batch's, so the noise \
+                comes out at or below 0. Are the two norms swapped, or gradients of sums instead of means?"
+            .to_owned();
     }
     "The noisy part is ‖G‖²: measure larger batches (twice to ten times), and more of them.".to_owned()
 }

@@ -52,7 +52,8 @@ impl Default for Settings {
 impl Settings {
     /// The plural of what a batch size counts.
     pub(super) fn examples(&self) -> String {
-        format!("{}s", self.example.name())
+        let name = self.example.name();
+        if name.ends_with('s') { name.to_owned() } else { format!("{name}s") }
     }
 
     /// The confidence as it is said: `95 %`.

@@ -92,6 +92,37 @@ impl Pair {
         Walk { pair: self, total: total.0, epoch: epoch.filter(|e| 0 < *e), at: 0 }
     }
 
+    /// The steps in progress at these places, ascending and below `total`, each with its number counted from 0; those that two
+    /// places share come once. Stretches of one batch size are not walked through.
+    #[must_use]
+    pub fn steps_at(&self, places: &[Examples], total: Examples, epoch: Option<u64>) -> Vec<(u64, Step)> {
+        let epoch = epoch.filter(|e| 0 < *e);
+        let (mut at, mut count) = (0u64, 0u64);
+        let mut found: Vec<(u64, Step)> = Vec::new();
+        for place in places.iter().filter(|p| p.0 < total.0) {
+            while at <= place.0 {
+                let batch = self.batch.at(Examples(at));
+                let epoch_end = epoch.map_or(u64::MAX, |e| (at / e).saturating_add(1).saturating_mul(e));
+                let end = total.0.min(epoch_end);
+                let stretch = self.batch.constant_until(Examples(at)).0.min(end) - at;
+                let steps = stretch.div_ceil(batch);
+                let next = at.saturating_add(steps.saturating_mul(batch)).min(end);
+                if place.0 < next {
+                    let k = (place.0 - at) / batch;
+                    let start = Examples(at + k * batch);
+                    let stop = Examples(start.0.saturating_add(batch).min(end));
+                    if found.last().is_none_or(|last| last.0 < count + k) {
+                        let learning_rate = self.learning_rate(start, stop);
+                        found.push((count + k, Step { start, end: stop, batch, learning_rate }));
+                    }
+                    break;
+                }
+                (at, count) = (next, count + steps);
+            }
+        }
+        found
+    }
+
     /// How many steps those are, without walking through stretches of one batch size.
     #[must_use]
     pub fn count_steps(&self, total: Examples, epoch: Option<u64>) -> u64 {

@@ -148,8 +148,21 @@ pub fn change(
         sweep: Vec::new(),
         settings: old.clone(),
     };
-    learning_rate::apply(&mut out, old, evidence);
-    rest::apply(&mut out, old, evidence);
+    let mut old = old.clone();
+    for (name, value) in [
+        ("momentum", &mut old.momentum),
+        ("beta1", &mut old.beta1),
+        ("beta2", &mut old.beta2),
+        ("eps", &mut old.epsilon),
+    ] {
+        if value.is_some() && !optimizer.has(name) {
+            *value = None;
+            out.refuse(name, format!("{optimizer} has none"));
+        }
+    }
+    out.settings = old.clone();
+    learning_rate::apply(&mut out, &old, evidence);
+    rest::apply(&mut out, &old, evidence);
     Ok(out)
 }
 

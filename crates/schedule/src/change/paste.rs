@@ -38,6 +38,12 @@ pub fn paste(change: &Change, framework: Framework) -> String {
     out
 }
 
+/// The learning rate: rounded down where a rule carried it over, else as it was given.
+fn rate(change: &Change, s: &HyperParameters) -> Option<String> {
+    let is_carried = change.kappa != 1.0 && !matches!(change.rule, None | Some(crate::rules::Scaling::Keep));
+    s.learning_rate.map(|rate| if is_carried { down(rate) } else { shortest(rate) })
+}
+
 /// Three digits, rounded down.
 fn down(rate: f64) -> String {
     if rate <= 0.0 {
@@ -121,10 +127,13 @@ fn pytorch(out: &mut String, change: &Change, s: &HyperParameters) {
         Optimizer::Lars => "LARS",
         Optimizer::Lamb => "Lamb",
     };
+    if matches!(change.optimizer, Optimizer::Lion | Optimizer::Lars | Optimizer::Lamb) {
+        let _ = writeln!(out, "# {name} is not part of PyTorch: import it from a package that has it");
+    }
     let both = betas(s).map(|(one, two)| format!("({}, {})", beta(one), beta(two)));
     let is_rms = change.optimizer == Optimizer::RmsProp;
     let arguments = list(&[
-        ("lr", s.learning_rate.map(down)),
+        ("lr", rate(change, s)),
         ("momentum", s.momentum.map(beta)),
         ("betas", both.filter(|_| !is_rms)),
         ("alpha", s.beta2.filter(|_| is_rms).map(beta)),
@@ -153,7 +162,7 @@ fn optax(out: &mut String, change: &Change, s: &HyperParameters) {
         matches!(change.optimizer, Optimizer::Adam | Optimizer::AdamW | Optimizer::Lion | Optimizer::Lamb);
     let has_epsilon = change.optimizer.is_adaptive();
     let arguments = list(&[
-        ("learning_rate", s.learning_rate.map(down)),
+        ("learning_rate", rate(change, s)),
         ("momentum", s.momentum.filter(|_| !has_betas).map(beta)),
         ("b1", s.beta1.filter(|_| has_betas).map(beta)),
         ("b2", s.beta2.filter(|_| has_betas).map(beta)),
@@ -229,8 +238,7 @@ fn candle(out: &mut String, change: &Change, s: &HyperParameters) {
     if let Some(micro) = s.micro_batch {
         let _ = writeln!(out, "let micro_batch: u64 = {micro};");
     }
-    if let Some(rate) = s.learning_rate {
-        let rate = down(rate);
+    if let Some(rate) = rate(change, s) {
         let point = if rate.contains(['.', 'e']) { "" } else { ".0" };
         let _ = writeln!(out, "let learning_rate = LearningRate({rate}{point});");
     }
@@ -244,7 +252,7 @@ fn candle(out: &mut String, change: &Change, s: &HyperParameters) {
 fn toml(out: &mut String, change: &Change, s: &HyperParameters) {
     let _ = writeln!(out, "batch = {}\noptimizer = \"{}\"", change.to, change.optimizer);
     let numbers = [
-        ("lr", s.learning_rate.map(down)),
+        ("lr", rate(change, s)),
         ("momentum", s.momentum.map(beta)),
         ("beta1", s.beta1.map(beta)),
         ("beta2", s.beta2.map(beta)),

@@ -51,6 +51,18 @@ impl Optimizer {
         matches!(self, Self::Adam | Self::AdamW | Self::RmsProp | Self::Lamb)
     }
 
+    /// Whether it has the hyper-parameter of that name: `momentum`, `beta1`, `beta2` (RMSprop's α) or `eps`.
+    #[must_use]
+    pub fn has(self, name: &str) -> bool {
+        match name {
+            "momentum" => matches!(self, Self::Sgd | Self::RmsProp | Self::Lars),
+            "beta1" => matches!(self, Self::Adam | Self::AdamW | Self::Lion | Self::Lamb),
+            "beta2" => !matches!(self, Self::Sgd | Self::Lars),
+            "eps" => self.is_adaptive(),
+            _ => true,
+        }
+    }
+
     /// Whether the size of an update follows the weights, not the gradient.
     #[must_use]
     pub const fn has_trust_ratio(self) -> bool {

@@ -95,6 +95,18 @@ fn rule(arguments: &ChangeArguments, noise: Option<Noise>) -> Result<RuleChoice,
         }
     };
     let missing = |what: &str| LabError::Input(format!("this rule needs {what}"));
+    if arguments.exponent.is_some() && arguments.rule != RuleName::Power {
+        return Err(LabError::Input("--exponent goes with --rule power".to_owned()));
+    }
+    if arguments.peak_batch.is_some() && arguments.rule != RuleName::Surge {
+        return Err(LabError::Input("--peak-batch goes with --rule surge".to_owned()));
+    }
+    if let Some(found) = arguments.exponent.filter(|e| !(-1.0..=2.0).contains(e)) {
+        return Err(LabError::Input(format!("--exponent is {found}, but must be between -1 and 2")));
+    }
+    if let Some(found) = arguments.peak_batch.filter(|b| !(b.is_finite() && 0.0 < *b)) {
+        return Err(LabError::Input(format!("--peak-batch is {found}, but must be a finite number above 0")));
+    }
     Ok(RuleChoice::Use(match arguments.rule {
         RuleName::Auto => return Ok(RuleChoice::Auto),
         RuleName::Linear => Scaling::Linear,
@@ -168,7 +180,11 @@ fn table(change: &Change) {
         show::line(&format!("\nLearning rates to try: {}", rates.join(", ")));
     }
     let sources: Vec<String> = change.changes.iter().map(|d| format!("{}: {}", d.name, d.source)).collect();
-    show::line(&format!("\nSources: {}", sources.join("; ")));
+    if sources.is_empty() {
+        show::line("  nothing to change was given: --lr, --beta2, --weight-decay, --warmup, …");
+    } else {
+        show::line(&format!("\nSources: {}", sources.join("; ")));
+    }
 }
 
 /// Four digits, or what a number close to 1 needs.

@@ -4,7 +4,6 @@ use crate::cli::arguments::ScheduleArguments;
 use crate::cli::{Options, show};
 use batchwise_lab::LabError;
 use batchwise_lab::report::course::{Course, course};
-use batchwise_schedule::batch::Step;
 use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, Pair, RunLength};
 use serde::Serialize;
 
@@ -115,35 +114,20 @@ fn resolve(arguments: &ScheduleArguments) -> Result<(Pair, String, String), LabE
     Ok((pair, text, batch.to_string()))
 }
 
-/// The step in progress at `n` + 1 places at equal distances, the first and the last step among them.
+/// The steps in progress at `n` + 1 places at equal distances, the first and the last step among them.
 fn sample(pair: &Pair, total: Examples, epoch: Option<u64>, n: u64) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    for i in 0..=n {
-        let place = (u128::from(total.0) * u128::from(i) / u128::from(n)) as u64;
-        let place = place.min(total.0.saturating_sub(1));
-        let before = pair.count_steps(Examples(place), epoch);
-        let end = epoch.map_or(total.0, |e| {
-            ((place / e.max(1)).saturating_add(1)).saturating_mul(e.max(1)).min(total.0)
-        });
-        let batch = pair.batch(Examples(place));
-        let step = Step {
-            start: Examples(place),
-            end: Examples(place.saturating_add(batch).min(end)),
-            batch,
-            learning_rate: pair
-                .learning_rate(Examples(place), Examples(place.saturating_add(batch).min(end))),
-        };
-        let temperature = step.learning_rate.0 / step.batch as f64;
-        rows.push(Row {
-            examples: place,
-            step: before,
-            batch,
+    let place = |i: u64| (u128::from(total.0) * u128::from(i) / u128::from(n)) as u64;
+    let places: Vec<Examples> = (0..=n).map(|i| Examples(place(i).min(total.0.saturating_sub(1)))).collect();
+    pair.steps_at(&places, total, epoch)
+        .into_iter()
+        .map(|(number, step)| Row {
+            examples: step.start.0,
+            step: number,
+            batch: step.batch,
             learning_rate: step.learning_rate.0,
-            temperature,
-        });
-    }
-    rows.dedup_by_key(|row| row.examples);
-    rows
+            temperature: step.learning_rate.0 / step.batch as f64,
+        })
+        .collect()
 }
 
 /// Enough points for a curve.

@@ -128,8 +128,10 @@ pub(super) fn time(
     }
     let ridge = if c > 0.0 { a / c } else { f64::INFINITY };
     let middle = critical.map_or(ridge, |b| time_optimal_batch(a, c, b.median));
-    let largest =
-        [16.0 * ridge, 8.0 * middle, 16.0].into_iter().filter(|v| v.is_finite()).fold(16.0, f64::max);
+    // Where a step takes as long whatever its batch, only the steps saved say how far it is worth to look.
+    let needed = critical.map_or(4096.0, |b| 64.0 * b.median);
+    let reach = if ridge.is_finite() { 16.0 * ridge } else { needed };
+    let largest = [reach, 8.0 * middle, 16.0].into_iter().filter(|v| v.is_finite()).fold(16.0, f64::max);
     let batches = powers_of_two(1, largest.min(1e9) as u64);
     notes.push(
         "The answer about speed holds no measured points, so the model is believed as it stands, at any batch size.".to_owned(),
