@@ -81,7 +81,9 @@ fn no_dependency_points_up() {
             ALLOWED.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, allowed)| allowed);
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let to = text(dependency, "/name");
-            if ALLOWED.iter().any(|(other, _)| *other == to) && !allowed.contains(&to) {
+            // A package's tests may name itself, with features.
+            let is_own = to == name && text(dependency, "/kind") == "dev";
+            if ALLOWED.iter().any(|(other, _)| *other == to) && !allowed.contains(&to) && !is_own {
                 wrong.push(format!("{name} -> {to}"));
             }
         }

@@ -49,10 +49,8 @@ pub fn program() -> &'static Path {
 fn build(is_release: bool) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(root()).args(["build", "--quiet", "--package", "batchwise"]);
-    if is_release {
-        command.arg("--release");
-    }
+    let profile = if is_release { "release" } else { "test" };
+    command.current_dir(root()).args(["build", "--quiet", "--profile", profile, "--package", "batchwise"]);
     let status = command.status().expect("cargo starts");
     assert!(status.success(), "the program does not build");
 }

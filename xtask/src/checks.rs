@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Every test of the workspace. The tests of the command line run the program itself, so it is built first.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
-    step("build the program", cargo().args(["build", "--package", "batchwise"]))?;
+    step("build the program", cargo().args(["build", "--profile", "test", "--package", "batchwise"]))?;
     step("test", cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments))
 }
 
@@ -15,6 +15,12 @@ pub(crate) fn lint() -> Result<(), String> {
     step("layering", cargo().args(["test", "--package", "tests", "--test", "layering"]))?;
     deny()?;
     step("clippy", cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // The workspace turns their features on.
+    let bare = ["--package", "batchwise-estimate", "--package", "batchwise-schedule"];
+    step(
+        "clippy, without features",
+        cargo().arg("clippy").args(bare).args(["--no-default-features", "--", "-D", "warnings"]),
+    )?;
     step(
         "documentation",
         cargo()

@@ -1,7 +1,7 @@
 //! Addressed random numbers: a stream is a pure function of (domain, seed, key, index).
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// One stream of random numbers.
 ///

@@ -19,6 +19,7 @@
 //! assert!(fieller(&tr_sigma, &weak, 0.95).low().is_some_and(|low| low > 200.0));
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 pub use crate::student::{student_t_quantile, student_t_tail};
@@ -26,8 +27,9 @@ pub use crate::student::{student_t_quantile, student_t_tail};
 /// Outcome of a ratio of means: a type that cannot be read as a number by mistake.
 ///
 /// Unit and meaning are the caller's: examples for a noise scale. All numbers inside are finite.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "grade", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "grade", rename_all = "snake_case"))]
 pub enum Ratio {
     /// The denominator is separated from 0, so the interval is bounded.
     Measured {

@@ -1,10 +1,12 @@
 //! How far an answer may be trusted.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// Evidence grade of a published number (theory §8.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Grade {
     /// The interval is bounded and the model fits.
     Measured,

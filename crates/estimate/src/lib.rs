@@ -18,6 +18,8 @@
 //! 7. **Which batch, then?** [`decide`]: the least expected regret over all that is uncertain, and what to measure next.
 //! 8. **How is any of this known to be right?** [`oracle`]: small worlds in which the answer is known in closed form.
 //!
+//! The feature `serde` makes everything here that is a result or a request readable and writable with serde.
+//!
 //! [`outcome`] and [`grade`] say how far an answer may be trusted: a number that the data do not identify is not a number.
 #![warn(missing_docs)]
 

@@ -1,13 +1,15 @@
 //! What an estimate came to: a number with its interval, a bound, or the reason why there is neither.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// Outcome of an estimate that may be open to either side: a type that cannot be read as a number by mistake.
 ///
 /// Unit and meaning are those of the field that holds it. All numbers inside are finite, and low ≤ value ≤ high.
 /// A ratio of two means has its own type, [`Ratio`](crate::fieller::Ratio), with one outcome more.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "grade", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "grade", rename_all = "snake_case"))]
 pub enum Outcome {
     /// The data bound the number from both sides.
     Measured {

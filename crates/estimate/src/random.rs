@@ -1,7 +1,7 @@
 //! Addressed random numbers: a pure function of (seed, stream, position).
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// No normal draw is larger: √(2·54·ln 2) = 8.65.
 pub(crate) const LARGEST_NORMAL: f64 = 9.0;

@@ -1,5 +1,6 @@
 //! The measured time of a step as a curve through its points.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use crate::time::{TimeError, TimePoint, distinct};
@@ -11,7 +12,8 @@ const STEEPEST: f64 = 2.0;
 ///
 /// Below the first point the slope of the first pair goes on, held to [0, 1]; beyond the last that of the last pair,
 /// held to [1, 2], so that t never falls and examples/s never grow beyond the last point's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TimeCurve {
     /// (ln batch, ln seconds), strictly ascending in the batch; at least two.
     knots: Vec<(f64, f64)>,

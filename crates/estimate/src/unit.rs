@@ -15,11 +15,13 @@
 //! assert_eq!(tokens.join(same, f64::max).map(|phi| phi.value), Ok(150_000.0));
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// What the loss is averaged over, and so what a batch size and a noise scale count.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Unit {
     /// One independent example: an image, a row.
     #[default]
@@ -89,7 +91,8 @@ pub struct UnitMismatch {
 
 /// A value that counts in a unit: a [`NoiseEstimate`](crate::noise::NoiseEstimate), a
 /// [`Ratio`](crate::fieller::Ratio), a number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct InUnit<T> {
     /// The value.
     pub value: T,

@@ -10,15 +10,7 @@ use batchwise_estimate::time::TimeModel;
 use common::Source;
 
 fn belief(median: f64, ln_sd: f64) -> CriticalBatch {
-    let factor = (1.645 * ln_sd).exp();
-    CriticalBatch {
-        median,
-        ln_sd,
-        low: median / factor,
-        high: median * factor,
-        source: CriticalSource::Stated,
-        lower_bound_only: false,
-    }
+    common::belief(median, ln_sd, CriticalSource::Stated)
 }
 
 fn supervised(median: f64) -> CriticalBatch {

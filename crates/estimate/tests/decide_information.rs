@@ -1,5 +1,7 @@
 //! What a measurement is worth: against integrals done another way, and in cases where the answer is known.
 
+mod common;
+
 use batchwise_estimate::critical::*;
 use batchwise_estimate::decide::*;
 use batchwise_estimate::grade::Grade;
@@ -7,15 +9,7 @@ use batchwise_estimate::time::TimeModel;
 use proptest::prelude::*;
 
 fn belief(median: f64, ln_sd: f64) -> CriticalBatch {
-    let factor = (1.645 * ln_sd).exp();
-    CriticalBatch {
-        median,
-        ln_sd,
-        low: median / factor,
-        high: median * factor,
-        source: CriticalSource::Sweep,
-        lower_bound_only: false,
-    }
+    common::belief(median, ln_sd, CriticalSource::Sweep)
 }
 
 fn measured(points: &[(u64, f64)], relative_error: f64) -> TimeBelief {

@@ -1,5 +1,7 @@
 //! The whole problem: limits, objectives, devices, absolute answers and grades (theory §8).
 
+mod common;
+
 use batchwise_estimate::critical::*;
 use batchwise_estimate::decide::*;
 use batchwise_estimate::grade::Grade;
@@ -7,15 +9,7 @@ use batchwise_estimate::time::TimeModel;
 use proptest::prelude::*;
 
 fn belief(median: f64, ln_sd: f64) -> CriticalBatch {
-    let factor = (1.645 * ln_sd).exp();
-    CriticalBatch {
-        median,
-        ln_sd,
-        low: median / factor,
-        high: median * factor,
-        source: CriticalSource::Sweep,
-        lower_bound_only: false,
-    }
+    common::belief(median, ln_sd, CriticalSource::Sweep)
 }
 
 const OVERHEAD: f64 = 2e-3;

@@ -9,7 +9,7 @@ use batchwise_estimate::grade::Grade;
 use batchwise_estimate::noise::estimate;
 use batchwise_estimate::time::TimeModel;
 use batchwise_estimate::tradeoff::{End, Options, Run, TradeoffFit, fit_tradeoff};
-use common::{Source, gaussian};
+use common::{Source, belief, gaussian};
 
 /// A planted problem: t = (a^γ + (cB)^γ)^(1/γ) and S ∝ 1 + B_c/B.
 #[derive(Debug, Clone, Copy)]
@@ -69,15 +69,7 @@ impl Planted {
     /// A belief from training to a target, off by its own error.
     fn swept(&self, ln_sd: f64, source: &mut Source) -> CriticalBatch {
         let median = self.critical * (ln_sd * source.normal()).exp();
-        let factor = (1.645 * ln_sd).exp();
-        CriticalBatch {
-            median,
-            ln_sd,
-            low: median / factor,
-            high: median * factor,
-            source: CriticalSource::Sweep,
-            lower_bound_only: false,
-        }
+        belief(median, ln_sd, CriticalSource::Sweep)
     }
 
     /// φ of a task like those that the prior was learnt from: R is drawn from the prior's predictive distribution.
@@ -194,15 +186,7 @@ fn runs(planted: &Planted, batches: &[f64], source: &mut Source) -> Vec<Run> {
 fn fitted(fit: &TradeoffFit) -> Option<CriticalBatch> {
     let median = fit.b_crit.value()?;
     let ln_sd = fit.ln_se?;
-    let factor = (1.645 * ln_sd).exp();
-    Some(CriticalBatch {
-        median,
-        ln_sd,
-        low: median / factor,
-        high: median * factor,
-        source: CriticalSource::Sweep,
-        lower_bound_only: false,
-    })
+    Some(belief(median, ln_sd, CriticalSource::Sweep))
 }
 
 fn sweep(runs: &[Run]) -> TradeoffFit {

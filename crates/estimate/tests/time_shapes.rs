@@ -261,7 +261,7 @@ proptest! {
         let fit = fitted(&timings);
         let times: Vec<f64> = (0..200).map(|i| fit.time.seconds(1.07f64.powi(i))).collect();
         prop_assert!(fit.time.name() == "curve" || times.windows(2).all(|t| 0.0 < t[0] && t[0] <= t[1] * (1.0 + 1e-12)));
-        let scale = 2f64.powi(power);
+        let scale = 10f64.powf(f64::from(power) / 3.0);
         let mut scaled: Vec<_> =
             timings.iter().map(|t| Timing { batch: t.batch, seconds: t.seconds * scale }).collect();
         scaled.rotate_left(turn);

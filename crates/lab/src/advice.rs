@@ -10,7 +10,7 @@ use batchwise_estimate::fieller::Ratio;
 use batchwise_estimate::grade::Grade;
 pub use batchwise_estimate::memory::MemoryPoint;
 use batchwise_estimate::ridge::{BestLr, LrPoint};
-use batchwise_estimate::time::StepTime;
+use batchwise_estimate::time::{StepTime, TimePoint};
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of `advice.json`; it rises when a field changes its meaning or goes.
@@ -127,6 +127,14 @@ pub struct SpeedPoint {
     pub n_steps: u64,
     /// Share of the time spent waiting for data.
     pub data_wait: f64,
+}
+
+impl SpeedPoint {
+    /// As a measurement for the fits of step times.
+    #[must_use]
+    pub fn time_point(&self) -> TimePoint {
+        TimePoint { batch: self.batch as f64, seconds: self.seconds, spread: self.spread }
+    }
 }
 
 /// The gradient noise scale over a short training.

@@ -3,8 +3,8 @@
 //! Every number is a pure function of (seed, stream, position): a stream is named by a text, such as a
 //! parameter's name, so adding a parameter changes no other one.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 use std::cell::Cell;
 
 /// The generator of one stream, at its first position.

@@ -5,6 +5,7 @@
 
 use crate::progress::Examples;
 use crate::text::{self, Cursor, SpecError};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -21,8 +22,9 @@ use std::str::FromStr;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Length {
     /// Examples.
     Examples(u64),
@@ -35,7 +37,8 @@ pub enum Length {
 }
 
 /// How long a run is, and what a length in epochs or tokens needs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RunLength {
     /// Examples of the whole run.
     pub total: Examples,

@@ -13,7 +13,8 @@
 //! - [`mod@change`]: one change of batch size that changes everything it must.
 //! - [`text`]: how those texts are read.
 //!
-//! The crate never sees a tensor and keeps no state.
+//! The crate never sees a tensor and keeps no state. With the feature `serde` what it describes, and what a controller
+//! remembers, can be stored.
 
 #![warn(missing_docs)]
 

@@ -125,19 +125,26 @@ impl Plan {
     }
 
     /// Takes a finished step in; a verdict at the end of each interval.
-    pub(crate) fn observe(
-        &mut self,
-        progress: Examples,
-        loss: f64,
-        learning_rate: LearningRate,
-        noise: Option<&NoiseReading>,
-        dataset_size: u64,
-    ) -> Option<Verdict> {
+    pub(crate) fn observe(&mut self, step: &Finished<'_>) -> Option<Verdict> {
         match self {
             Self::Fixed(_) => None,
-            Self::Adaptive(adaptive) => adaptive.observe(progress, loss, learning_rate, noise, dataset_size),
+            Self::Adaptive(adaptive) => adaptive.observe(step),
         }
     }
+}
+
+/// What a finished step tells its plan.
+pub(crate) struct Finished<'a> {
+    /// Examples processed after it.
+    pub(crate) progress: Examples,
+    /// Mean loss over its batch.
+    pub(crate) loss: f64,
+    /// Its learning rate.
+    pub(crate) learning_rate: LearningRate,
+    /// Its noise, if it was measured.
+    pub(crate) noise: Option<&'a NoiseReading>,
+    /// Examples of the training set.
+    pub(crate) dataset_size: u64,
 }
 
 impl Adaptive {
@@ -185,19 +192,13 @@ impl Adaptive {
         })
     }
 
-    fn observe(
-        &mut self,
-        progress: Examples,
-        loss: f64,
-        learning_rate: LearningRate,
-        noise: Option<&NoiseReading>,
-        dataset_size: u64,
-    ) -> Option<Verdict> {
-        if let Some(reading) = noise {
+    fn observe(&mut self, step: &Finished<'_>) -> Option<Verdict> {
+        let progress = step.progress;
+        if let Some(reading) = step.noise {
             self.open.n += 1;
             self.open.g2 += reading.total.g2;
             self.open.tr_sigma += reading.total.tr_sigma;
-            self.open.loss += loss;
+            self.open.loss += step.loss;
         }
         if progress.0 < self.next_reading || self.open.n == 0 {
             return None;
@@ -216,8 +217,7 @@ impl Adaptive {
         let (tr_sigma, g2) = (column(&|w| w.0.tr_sigma), column(&|w| w.0.g2));
         self.phi = fieller(&tr_sigma, &g2, CONFIDENCE);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let curve = self.step_times.clone();
-        let seconds = curve.as_ref().map(|curve| move |batch: f64| curve.seconds(batch));
+        let seconds = self.step_times.as_ref().map(|curve| move |batch: f64| curve.seconds(batch));
         let observation = Observation {
             phi: match self.phi {
                 Ratio::Measured { value, .. } => Phi::Measured { value },
@@ -227,8 +227,8 @@ impl Adaptive {
             g2: Some(mean(&g2)),
             tr_sigma: Some(mean(&tr_sigma)),
             loss: Some(mean(&column(&|w| w.1))),
-            learning_rate: Some(learning_rate),
-            dataset_size: Some(dataset_size),
+            learning_rate: Some(step.learning_rate),
+            dataset_size: Some(step.dataset_size),
             seconds: seconds.as_ref().map(|f| f as &dyn Fn(f64) -> f64),
             ..Observation::at(progress)
         };

@@ -1,6 +1,7 @@
 //! One run, step by step.
 
 use crate::accumulate::accumulate;
+use crate::plan::Finished;
 use crate::{NoiseReading, Plan, Tap, Task, TrainError};
 use batchwise_data::{Dataset, Loader, LoaderStats, Order};
 use batchwise_estimate::fieller::Ratio;
@@ -139,8 +140,13 @@ impl Trainer {
         }
         // Freed here, so that the next forward pass does not hold them beside its activations.
         self.gradients.clear();
-        let n = self.loader.order().len();
-        let verdict = self.run.plan.observe(progress, accumulated.loss, learning_rate, noise.as_ref(), n);
+        let verdict = self.run.plan.observe(&Finished {
+            progress,
+            loss: accumulated.loss,
+            learning_rate,
+            noise: noise.as_ref(),
+            dataset_size: self.loader.order().len(),
+        });
         let report = StepReport {
             step: self.steps,
             progress,

@@ -2,7 +2,7 @@
 
 use batchwise_lab::bytes;
 use batchwise_nn::device::DeviceSpec;
-use batchwise_schedule::change::Period;
+use batchwise_schedule::change::{Optimizer, Period};
 use batchwise_schedule::{BatchSpec, LrSpec};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -113,14 +113,19 @@ pub enum OptimizerName {
 impl OptimizerName {
     /// As on the command line.
     pub fn name(self) -> &'static str {
+        self.rules().name()
+    }
+
+    /// By which rules it follows a change of batch size.
+    pub(super) fn rules(self) -> Optimizer {
         match self {
-            Self::Sgd => "sgd",
-            Self::Adam => "adam",
-            Self::AdamW => "adamw",
-            Self::RmsProp => "rmsprop",
-            Self::Lion => "lion",
-            Self::Lars => "lars",
-            Self::Lamb => "lamb",
+            Self::Sgd => Optimizer::Sgd,
+            Self::Adam => Optimizer::Adam,
+            Self::AdamW => Optimizer::AdamW,
+            Self::RmsProp => Optimizer::RmsProp,
+            Self::Lion => Optimizer::Lion,
+            Self::Lars => Optimizer::Lars,
+            Self::Lamb => Optimizer::Lamb,
         }
     }
 }
@@ -417,7 +422,7 @@ pub(super) enum FitCommand {
     /// `batch,lr,seed,loss` (or `steps` or `examples` to a target). Empty, `nan`, `inf` or `diverged`: the run
     /// diverged; it bounds the best learning rate and is never averaged in.
     #[command(after_long_help = FORMS)]
-    Ridge(RidgeFile),
+    Ridge(MeasurementsFile),
     /// The batch size that the answers of the other kinds lead to
     ///
     /// Files of JSON: what `fit --json` wrote, one or more in a file, or one object such as {"speed": {...}, "noise":
@@ -430,9 +435,6 @@ pub(super) enum FitCommand {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct NoiseFile {
-    /// File of measurements; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
     /// Examples in the training set
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1 << 50))]
     pub(super) dataset_size: Option<u64>,
@@ -443,16 +445,11 @@ pub(super) struct NoiseFile {
     #[arg(long, value_enum, default_value_t)]
     pub(super) task: TaskName,
     #[command(flatten)]
-    pub(super) interval: IntervalOptions,
-    #[command(flatten)]
-    pub(super) answer: AnswerOptions,
+    pub(super) common: MeasurementsFile,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct TradeoffFile {
-    /// File of measurements; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
     /// Steps between evaluations (examples, where the file counts those): the target was met within the last of them
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) evaluation_period: Option<f64>,
@@ -460,46 +457,36 @@ pub(super) struct TradeoffFile {
     #[arg(long, value_enum, default_value_t)]
     pub(super) tuning: TuningName,
     #[command(flatten)]
-    pub(super) interval: IntervalOptions,
-    #[command(flatten)]
-    pub(super) answer: AnswerOptions,
+    pub(super) common: MeasurementsFile,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct SpeedFile {
-    /// File of measurements; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
     /// Unit of the times, where the header names none: s, ms, us or ns
     #[arg(long, value_name = "UNIT")]
     pub(super) unit: Option<String>,
     #[command(flatten)]
-    pub(super) interval: IntervalOptions,
-    #[command(flatten)]
-    pub(super) answer: AnswerOptions,
+    pub(super) common: MeasurementsFile,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct MemoryFile {
-    /// File of measurements; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
     /// Unit of the peaks, where the header names none: bytes, KiB, MiB, GiB, kB, MB or GB
     #[arg(long, value_name = "UNIT")]
     pub(super) unit: Option<String>,
     #[command(flatten)]
-    pub(super) interval: IntervalOptions,
-    #[command(flatten)]
-    pub(super) answer: AnswerOptions,
+    pub(super) common: MeasurementsFile,
 }
 
+/// What every kind but `decide` takes.
 #[derive(Debug, Clone, Args)]
-pub(super) struct RidgeFile {
+pub(super) struct MeasurementsFile {
     /// File of measurements; - for standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) interval: IntervalOptions,
+    /// Two-sided confidence of every interval, from 0.5 to 0.999
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
+    pub(super) confidence: f64,
     #[command(flatten)]
     pub(super) answer: AnswerOptions,
 }
@@ -517,13 +504,6 @@ pub(super) struct DecideFiles {
     pub(super) task: TaskName,
     #[command(flatten)]
     pub(super) answer: AnswerOptions,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct IntervalOptions {
-    /// Two-sided confidence of every interval, from 0.5 to 0.999
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
-    pub(super) confidence: f64,
 }
 
 #[derive(Debug, Clone, Args)]

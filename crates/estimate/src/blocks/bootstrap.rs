@@ -1,5 +1,6 @@
 //! Percentile bootstrap over blocks.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -9,7 +10,8 @@ use crate::random::Draws;
 use crate::twofold::Twofold;
 
 /// How to resample.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Bootstrap {
     /// Resamples, at least 200; 1000 or more for an interval that is shown.
     pub resamples: usize,

@@ -48,10 +48,12 @@ pub use holm::{against_reference, holm};
 pub use power::{Design, normal_seeds, power, seeds_needed};
 pub use test::{non_inferiority, non_inferiority_unpaired, pair_by_seed};
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// The results of one seed: with the candidate batch size and with the reference.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Pair {
     /// Result with the batch size in question.
     pub candidate: f64,
@@ -60,8 +62,9 @@ pub struct Pair {
 }
 
 /// Which way a result is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Direction {
     /// Losses, errors, steps.
     LowerIsBetter,
@@ -70,8 +73,9 @@ pub enum Direction {
 }
 
 /// What both sides were given the same amount of. The claim holds for this budget only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Budget {
     /// Equal passes over the data: favours small batches.
     Epochs,
@@ -86,7 +90,8 @@ pub enum Budget {
 }
 
 /// How to compare.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Options {
     /// Chance of calling a candidate non-inferior that is worse by exactly the margin; in (0, 0.5).
     pub alpha: f64,
@@ -117,8 +122,9 @@ impl Default for Options {
 /// What the data say of the claim "worse by less than the margin".
 ///
 /// There is no verdict "equal", and none "not different".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Verdict {
     /// Shown: the candidate is worse by less than the margin (it may be better, or a little worse).
     NonInferior,
@@ -140,8 +146,9 @@ pub enum Verdict {
 }
 
 /// What the two-sided test says ([`Comparison::equivalence`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Equivalence {
     /// Shown: the two differ by less than the margin, either way.
     Equivalent,
@@ -154,8 +161,9 @@ pub enum Equivalence {
 }
 
 /// What limits the trust in a [`Comparison`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Warning {
     /// Fewer than 5 seeds: whether the differences are near normal cannot be seen.
     FewSeeds,
@@ -164,7 +172,8 @@ pub enum Warning {
 }
 
 /// One batch size beside the reference.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Comparison {
     /// Paired by seed, or two independent groups.
     pub design: Design,

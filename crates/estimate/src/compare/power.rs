@@ -1,5 +1,6 @@
 //! How many seeds a claim takes, and the chance that it succeeds.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 use statrs::function::gamma::ln_gamma;
@@ -7,8 +8,9 @@ use statrs::function::gamma::ln_gamma;
 use crate::fieller::student_t_quantile;
 
 /// How two batch sizes are set beside each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Design {
     /// By seed: the standard deviation meant is that of the differences.
     Paired,

@@ -1,5 +1,6 @@
 //! One belief from several (theory.md §8.2, step 3).
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{CriticalBatch, CriticalSource, normal_belief};
@@ -7,7 +8,8 @@ use crate::fieller::student_t_quantile;
 use crate::grade::Grade;
 
 /// What the beliefs come to together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Combined {
     /// The belief to decide with; `None` where there was none to combine.
     pub belief: Option<CriticalBatch>,
@@ -19,7 +21,8 @@ pub struct Combined {
 }
 
 /// A belief that was left out because a more direct one says otherwise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Disagreement {
     /// The belief that is used.
     pub used: CriticalBatch,

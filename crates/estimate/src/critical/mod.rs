@@ -24,6 +24,7 @@
 //! assert!((belief.median - 1200.0).abs() < 10.0 && belief.ln_sd < 0.1); // the sweep weighs 100 times more
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 mod combine;
@@ -39,7 +40,8 @@ use crate::fieller::student_t_quantile;
 /// A belief about the critical batch size B_c: ln B_c is Student's t about ln `median` with scale `ln_sd`.
 ///
 /// How heavy the tails are follows from the source, [`CriticalSource::degrees_of_freedom`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct CriticalBatch {
     /// Median, in the unit of the noise scale (examples).
     pub median: f64,
@@ -56,8 +58,9 @@ pub struct CriticalBatch {
 }
 
 /// Where a belief about B_c comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum CriticalSource {
     /// A noise scale divided by the prior ratio R.
     NoiseScale {

@@ -1,13 +1,15 @@
 //! From a noise scale to a belief about B_c, by a prior learnt from published runs.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{BELIEF, CriticalBatch, CriticalSource, ln_sd_of_interval};
 use crate::fieller::{Ratio, student_t_quantile};
 
 /// What kind of task the prior ratio R = B_simple/B_crit is taken from (theory §8.2, step 3c).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Task {
     /// Supervised discriminative tasks (5 runs): R = 3.0, scale 0.75, 90 % within ×/÷4.9.
     Supervised,
@@ -32,7 +34,8 @@ pub const TABLE_1: [(&str, f64, f64); 9] = [
 const SUPERVISED_ROWS: usize = 5;
 
 /// The prior of ln(φ/B_c), learnt from [`TABLE_1`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RatioPrior {
     /// R: geometric mean of φ/B_c.
     pub ratio: f64,
@@ -98,8 +101,9 @@ pub fn critical_batch_from_phi(phi: &Ratio, task: Task) -> Option<CriticalBatch>
 }
 
 /// What a noise scale says about B_c.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum PhiReading {
     /// A belief, or one about a lower bound.
     Belief {
@@ -119,8 +123,9 @@ pub enum PhiReading {
 }
 
 /// Which published runs calibrate φ for a training task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Calibration {
     /// Those of a task of [`TABLE_1`].
     Prior {

@@ -1,13 +1,15 @@
 //! The decision and what it rests on.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::information::Worth;
 use crate::grade::Grade;
 
 /// What keeps the batch from being larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Binding {
     /// A larger batch, or micro-batch, does not fit in memory.
     Memory,
@@ -24,7 +26,8 @@ pub enum Binding {
 }
 
 /// A quantity over the draws.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Band {
     /// Median.
     pub median: f64,
@@ -35,7 +38,8 @@ pub struct Band {
 }
 
 /// Time to target of one candidate relative to the least median over the candidates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TimeBand {
     /// Batch size.
     pub batch: u64,
@@ -48,7 +52,8 @@ pub struct TimeBand {
 }
 
 /// How one pair of batch and devices stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Standing {
     /// Batch size in examples.
     pub batch: u64,
@@ -67,7 +72,8 @@ pub struct Standing {
 }
 
 /// The chosen batch size, why, and how much worse the others are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Decision {
     /// The recommended batch size.
     pub batch_size: u64,

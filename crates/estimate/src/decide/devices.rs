@@ -31,13 +31,15 @@
 //! assert_eq!(devices.step_seconds(0.4, 1, 1), 0.4);
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::error::DecideError;
 use crate::time::TimeModel;
 
 /// The numbers of devices to choose from, and how long they take to agree on a gradient.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Devices {
     /// Numbers of devices k, distinct and above 0.
     pub counts: Vec<u64>,

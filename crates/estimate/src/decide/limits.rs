@@ -1,5 +1,6 @@
 //! What may be chosen at all: memory, the size of the data set, what was tested.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::answer::Binding;
@@ -11,7 +12,8 @@ use super::problem::{Problem, TimeBelief};
 pub const LARGEST_PART: u64 = 10;
 
 /// Memory at one micro-batch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct MemoryBand {
     /// Examples held at once on one device, above 0.
     pub micro_batch: u64,
@@ -25,8 +27,9 @@ pub struct MemoryBand {
 ///
 /// Memory never changes the mathematics: with accumulation it bounds the micro-batch, not the batch. Without
 /// accumulation, B/k must fit on each of k devices.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Memory {
     /// Every candidate fits.
     #[default]
@@ -91,7 +94,8 @@ impl Memory {
 }
 
 /// A batch on some devices, and how it is split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Setting {
     /// Batch size in examples.
     pub batch: u64,

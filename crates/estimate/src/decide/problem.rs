@@ -1,5 +1,6 @@
 //! What is to be decided: the beliefs, the limits and what is to be least.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::devices::Devices;
@@ -9,7 +10,8 @@ use crate::grade::Grade;
 use crate::time::TimeModel;
 
 /// A batch size that may be chosen, and the time of a step there.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Candidate {
     /// Batch size in examples, above 0.
     pub batch: u64,
@@ -20,7 +22,8 @@ pub struct Candidate {
 }
 
 /// One draw of the parameters of the step time, such as a bootstrap replicate of its fit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TimeDraw {
     /// How overhead and work join.
     pub model: TimeModel,
@@ -31,8 +34,9 @@ pub struct TimeDraw {
 }
 
 /// What is known about the time of a step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum TimeBelief {
     /// Measured at every batch that may be chosen, each with its error. Preferred: nothing is extrapolated.
     Measured {
@@ -51,7 +55,8 @@ pub enum TimeBelief {
 }
 
 /// A belief about S_min, the steps to the target at an infinite batch: ln S_min is normal.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct StepsBelief {
     /// Median in steps, above 0.
     pub median: f64,
@@ -64,8 +69,9 @@ pub struct StepsBelief {
 }
 
 /// What the choice is to make least.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Objective {
     /// T(B, k) = t(B, k)·S(B): the seconds until the target is reached.
     #[default]
@@ -85,8 +91,9 @@ pub enum Objective {
 }
 
 /// How the regrets of the draws become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Rule {
     /// Their mean: best over many decisions.
     #[default]
@@ -124,51 +131,53 @@ pub enum Rule {
 /// assert_eq!(problem.decide()?.batch_size, 512);
 /// # Ok::<(), batchwise_estimate::decide::DecideError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Problem {
     /// The time of a step.
     pub time: TimeBelief,
     /// The critical batch size.
     pub critical: CriticalBatch,
     /// Grade of `critical`, where whoever made it knows more than it says (misfit, learning rate not tuned).
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub critical_grade: Option<Grade>,
     /// S_min, where it is known: without it times and examples are relative.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub steps: Option<StepsBelief>,
     /// What fits.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub memory: Memory,
     /// Whether a batch may be the sum of several micro-batches.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "serde", serde(default = "yes"))]
     pub accumulation: bool,
     /// Examples in the training set: batches above a tenth of it are excluded (theory §1.6).
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub dataset_examples: Option<u64>,
     /// Largest batch whose generalisation passed a non-inferiority test (theory §5.5); larger ones are excluded.
     /// `None`: untested, which the answer says.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub generalisation_tested: Option<u64>,
     /// Largest batch ever run, where that is not simply the largest candidate.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub tried: Option<u64>,
     /// Numbers of devices to choose from; `None`: one.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub devices: Option<Devices>,
     /// What is to be least.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub objective: Objective,
     /// Mean or quantile of the regret.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub rule: Rule,
     /// Joint draws of everything uncertain; theory §8.2 asks for at least 1000.
-    #[serde(default = "thousand")]
+    #[cfg_attr(feature = "serde", serde(default = "thousand"))]
     pub n_draws: usize,
     /// Seed of the draws.
-    #[serde(default)]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub seed: u64,
 }
 
+#[cfg(feature = "serde")]
 fn yes() -> bool {
     true
 }

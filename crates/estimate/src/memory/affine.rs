@@ -1,5 +1,6 @@
 //! The two numbers of affine memory, with intervals.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::fit::{MemoryError, MemoryPoint, ascending, grain};
@@ -8,7 +9,8 @@ use crate::robust::median;
 use crate::student::student_t_quantile;
 
 /// Peak memory as fixed + m·B over the largest batches that lie on one line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Affine {
     /// Bytes that do not depend on the batch, with the half grain that an allocator rounds up by on average. May be
     /// negative: the line of a phase that overtakes.

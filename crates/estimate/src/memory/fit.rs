@@ -1,9 +1,11 @@
 //! The top segment, the measured peaks below it, and the band above both.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// One measured peak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct MemoryPoint {
     /// Examples held at once (the micro-batch), above 0.
     pub batch: u64,
@@ -12,7 +14,8 @@ pub struct MemoryPoint {
 }
 
 /// A fitted peak of memory. Verify the answer by a run at that batch: theory §7.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct MemoryFit {
     /// Intercept of the top segment; may be negative where a later phase overtakes.
     pub fixed_bytes: f64,
@@ -33,7 +36,8 @@ pub struct MemoryFit {
 }
 
 /// What [`MemoryFit::upper`] adds to the expected peak, for a report.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct UpperBand {
     /// Relative part inside the measured range; beyond, it doubles with each doubling of the batch.
     pub relative: f64,

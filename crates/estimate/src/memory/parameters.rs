@@ -1,10 +1,12 @@
 //! What parameters and attention scores take, by arithmetic.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// How parameters are updated: what is kept beside each of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Optimizer {
     /// Plain SGD: nothing.
     Sgd,
@@ -15,8 +17,9 @@ pub enum Optimizer {
 }
 
 /// The numbers that training computes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Precision {
     /// Everything in f32.
     F32,

@@ -21,6 +21,7 @@
 //! assert!(matches!(few.judge(), Standing::Approximate { .. }));
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::target::is_large_share;
@@ -28,8 +29,9 @@ use crate::fieller::Ratio;
 use crate::grade::Grade;
 
 /// How batch norm, or another layer that couples examples, saw the measured gradients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum BatchNorm {
     /// No layer couples examples.
     #[default]
@@ -41,7 +43,8 @@ pub enum BatchNorm {
 }
 
 /// How a noise scale was measured.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Conditions {
     /// Layers that couple the examples of a batch.
     pub batch_norm: BatchNorm,
@@ -56,8 +59,9 @@ pub struct Conditions {
 }
 
 /// What the conditions allow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "standing", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "standing", rename_all = "snake_case"))]
 pub enum Standing {
     /// The interval means what it says.
     Sound,

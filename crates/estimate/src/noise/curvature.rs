@@ -23,6 +23,7 @@
 //! # Ok::<(), batchwise_estimate::noise::NoiseError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::pair::ProductSums;
@@ -30,7 +31,8 @@ use super::{Measurement, NoiseError, estimate};
 use crate::fieller::Ratio;
 
 /// One micro-batch's share: weight in examples, and g_jᵀHg_j of its mean gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct MicroProduct {
     /// Examples in the micro-batch; finite and above 0.
     pub weight: f64,
@@ -39,7 +41,8 @@ pub struct MicroProduct {
 }
 
 /// One measurement of the two parts of B_noise at one θ. Never divide the two of a single measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct CurvatureMeasurement {
     /// 𝒢_H: unbiased for GᵀHG.
     pub g_h_g: f64,
@@ -48,7 +51,8 @@ pub struct CurvatureMeasurement {
 }
 
 /// Means, standard errors and B_noise over K independent measurements at frozen θ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct CurvatureEstimate {
     /// Mean of 𝒢_H.
     pub g_h_g: f64,

@@ -27,13 +27,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{Measurement, NoiseError};
 
 /// Exponential moving averages of both parts: four numbers, stored with the training state and checked when read back.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Stored"))]
 pub struct Ema {
     beta: f64,
     updates: u64,
@@ -42,6 +44,7 @@ pub struct Ema {
 }
 
 /// An [`Ema`] as it was stored, before it is checked.
+#[cfg(feature = "serde")]
 #[derive(Deserialize)]
 struct Stored {
     beta: f64,
@@ -49,6 +52,7 @@ struct Stored {
     raw: Measurement,
 }
 
+#[cfg(feature = "serde")]
 impl TryFrom<Stored> for Ema {
     type Error = NoiseError;
 

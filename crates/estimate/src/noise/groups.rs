@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{Measurement, NoiseError, NoiseEstimate, add, estimate};
@@ -33,7 +34,8 @@ pub struct Groups {
 }
 
 /// The noise of one group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct GroupEstimate {
     /// Its name.
     pub name: String,
@@ -45,7 +47,8 @@ pub struct GroupEstimate {
 }
 
 /// The noise of every group and of all parameters together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct GroupedEstimate {
     /// In the order of the names.
     pub groups: Vec<GroupEstimate>,

@@ -80,6 +80,7 @@ pub use preconditioned::{
 pub use stream::{Stream, VectorStream};
 pub use target::{Target, effective_batch, is_large_share, train_set_g2};
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use crate::fieller::{Ratio, fieller};
@@ -88,7 +89,8 @@ use crate::fieller::{Ratio, fieller};
 ///
 /// Never divide the two of a single measurement, and never clip either at 0: both bias the noise scale beyond use
 /// (traps 2 and 3 of theory §0). Average many, then divide: [`estimate`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Measurement {
     /// 𝒢: unbiased for ‖G‖², the squared norm of the true gradient. Often negative.
     pub g2: f64,
@@ -103,7 +105,8 @@ impl Measurement {
 }
 
 /// Mean, interval and outcome over K independent measurements at frozen θ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct NoiseEstimate {
     /// Mean of 𝒢 over the measurements.
     pub g2: f64,

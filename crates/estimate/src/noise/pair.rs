@@ -1,12 +1,14 @@
 //! One measurement from squared norms: the weighted pair of U-statistics (theory §1.2).
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{Measurement, NoiseError};
 use crate::twofold::Twofold;
 
 /// One micro-batch's share: weight in examples, squared norm of its MEAN gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct MicroNorm {
     /// Examples (or tokens, where the loss is per token) in the micro-batch; finite and above 0.
     pub weight: f64,

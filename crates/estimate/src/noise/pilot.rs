@@ -23,6 +23,7 @@
 //! # Ok::<(), batchwise_estimate::noise::NoiseError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{Measurement, NoiseError, Shape, estimate};
@@ -31,7 +32,8 @@ use crate::fieller::{Ratio, student_t_quantile};
 use crate::outcome::Outcome;
 
 /// What pilot measurements say about the [`Shape`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct PilotShape {
     /// φ.
     pub phi: Ratio,

@@ -21,10 +21,12 @@
 //! # Ok::<(), batchwise_estimate::noise::PlanError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// What the error of a measurement depends on, besides the sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Shape {
     /// φ, a first guess; finite and at least 0.
     pub phi: f64,
@@ -35,7 +37,8 @@ pub struct Shape {
 }
 
 /// A way to measure: batches of B in micro-batches of b.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Choice {
     /// B, in examples.
     pub batch: f64,
@@ -44,7 +47,8 @@ pub struct Choice {
 }
 
 /// What one choice takes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct PlanRow {
     /// The sizes.
     pub choice: Choice,
@@ -59,7 +63,8 @@ pub struct PlanRow {
 }
 
 /// The choices compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Plan {
     /// In the order of the choices.
     pub rows: Vec<PlanRow>,

@@ -26,13 +26,15 @@
 
 use std::marker::PhantomData;
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{Measurement, MicroNorm, NoiseError, NoiseEstimate, VectorStream, estimate, measure};
 
 /// Which of the two forms a number has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FormName {
     /// tr(PΣ)/(GᵀPG).
     InverseCurvature,
@@ -88,7 +90,8 @@ pub struct Preconditioned<F> {
 }
 
 /// The noise scale in the metric of a named form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct PreconditionedEstimate {
     /// Which form it is.
     pub form: FormName,

@@ -19,13 +19,15 @@
 //! # Ok::<(), batchwise_estimate::noise::NoiseError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::{Measurement, NoiseError, NoiseEstimate, estimate};
 
 /// Whose gradient the noise is counted against.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "target", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "target", rename_all = "snake_case"))]
 pub enum Target {
     /// The distribution the examples come from.
     Population,

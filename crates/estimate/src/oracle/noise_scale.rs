@@ -22,6 +22,7 @@
 //! # Ok::<(), batchwise_estimate::oracle::OracleError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::error::{OracleError, answer};
@@ -31,7 +32,8 @@ use super::run::single_steps;
 use super::targets::SCAN_BUDGET;
 
 /// Noise scales averaged over a run, in examples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct MeanNoiseScale {
     /// Mean of B_simple over the points θ_0 … θ_S, each counted once.
     pub b_simple: f64,

@@ -23,13 +23,15 @@
 //! assert_eq!(step.best_gain(16.0), step.max_gain().map(|g| g / 2.0));
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::error::{OracleError, all_finite, answer, length};
 use super::matrix::{Symmetric, dot};
 
 /// The four numbers of which one step of SGD is made.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct OneStep {
     /// ‖G‖², the squared norm of the true gradient.
     pub g2: f64,

@@ -1,12 +1,14 @@
 //! Which optimizer, and at which batch size and learning rate it runs.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::error::{OracleError, positive, share};
 
 /// The optimizers whose runs on a [`Quadratic`](super::Quadratic) are known in closed form.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Optimizer {
     /// θ ← θ − ηĝ.
     Sgd,
@@ -45,7 +47,8 @@ impl Optimizer {
 }
 
 /// One setting of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Setting {
     /// The optimizer.
     pub optimizer: Optimizer,

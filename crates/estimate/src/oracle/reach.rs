@@ -1,13 +1,15 @@
 //! When a run first comes below its target.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// The largest number of steps any answer speaks of: the largest up to which a 64-bit float counts every one.
 pub const MAX_STEPS: u64 = 1 << 53;
 
 /// When the expected loss first comes below a target.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Reach {
     /// It does.
     Reached {

@@ -1,5 +1,6 @@
 //! A run on the noisy quadratic model: its second moments, moved by pieces of constant batch and learning rate.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::affine::Affine;
@@ -10,7 +11,8 @@ use super::quadratic::Quadratic;
 use super::{averaged, momentum, sgd};
 
 /// A piece of a schedule: so many steps at one batch size and learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Segment {
     /// How many steps.
     pub steps: u64,

@@ -25,6 +25,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erf;
 
@@ -40,8 +41,9 @@ pub struct SignDescent {
 }
 
 /// Where the small-batch form of the best learning rate peaks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum SurgePeak {
     /// It peaks and falls.
     At {

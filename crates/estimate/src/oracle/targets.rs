@@ -26,6 +26,7 @@
 //! # Ok::<(), batchwise_estimate::oracle::OracleError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::error::{OracleError, positive};
@@ -36,7 +37,8 @@ use super::run::single_steps;
 use crate::search::golden;
 
 /// A constant learning rate that reaches a target in the fewest steps.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Tuned {
     /// B, in examples.
     pub batch: f64,

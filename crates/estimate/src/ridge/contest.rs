@@ -1,5 +1,6 @@
 //! The forms against each other: which the data exclude, and whether one is left.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::forms::{Candidate, Form, Shape, Weighted, candidates};
@@ -19,7 +20,8 @@ pub const NARROW: f64 = 8.0;
 const FEWEST: usize = 4;
 
 /// How one form fits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct FormFit {
     /// Which form.
     pub form: Form,
@@ -39,8 +41,9 @@ pub struct FormFit {
 }
 
 /// Which form the learning rates follow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum FormVerdict {
     /// Every other form is excluded, or contains this one and differs from it by less than the factor [`SAME`] over the
     /// batch sizes tried. It is a statement about those batch sizes only.
@@ -56,7 +59,8 @@ pub enum FormVerdict {
 }
 
 /// All forms, and what the data say of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Contest {
     /// The forms, in the order of [`Form::ALL`]; none with fewer than 4 batch sizes.
     pub fits: Vec<FormFit>,
@@ -65,7 +69,8 @@ pub struct Contest {
 }
 
 /// A learning rate for a batch size that need not have been tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Transfer {
     /// Batch size.
     pub batch: u64,

@@ -1,5 +1,6 @@
 //! The winner's curse: the best of k tries looks better than it is.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 
@@ -58,7 +59,8 @@ pub fn corrected_minimum(minimum: f64, k: u64, sigma: f64) -> Option<f64> {
 }
 
 /// Trials given to one batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Effort {
     /// Batch size.
     pub batch: u64,
@@ -67,8 +69,9 @@ pub struct Effort {
 }
 
 /// Whether all batch sizes were tuned equally hard (theory.md §3.1: "equal k for all B").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum EffortCheck {
     /// Every batch size had the same number of trials: luck favours none.
     Equal {

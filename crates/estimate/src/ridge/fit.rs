@@ -1,5 +1,6 @@
 //! The whole ridge: the best learning rate at each batch size, and how it moves with the batch size.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::contest::{self, Contest, Transfer};
@@ -11,7 +12,8 @@ use super::window::Window;
 use crate::outcome::Outcome;
 
 /// The best learning rate along the batch sizes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RidgeFit {
     /// How it was fitted.
     pub options: Options,
@@ -34,7 +36,8 @@ pub struct RidgeFit {
 }
 
 /// What a later question about the ridge needs of one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 struct Located {
     batch: u64,
     ln_learning_rate: f64,

@@ -1,10 +1,12 @@
 //! The laws LR*(B) may follow, each fitted to the best learning rates.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// A law of the best learning rate against the batch size (theory.md §4.1, §4.2). Every one has a free factor c.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Form {
     /// c: the batch size does not matter.
     Constant,

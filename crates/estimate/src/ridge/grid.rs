@@ -1,11 +1,13 @@
 //! The best learning rate of one grid, without an interval: for a search that looks where to go next.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::parabola::Parabola;
 
 /// One learning rate that was tried.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct LrPoint {
     /// The learning rate, finite and above 0 (other points are left out).
     pub learning_rate: f64,
@@ -16,8 +18,9 @@ pub struct LrPoint {
 /// Where the best learning rate lies, by one grid without repeats.
 ///
 /// [`BestAtBatch`](super::BestAtBatch) is the answer with an interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum BestLr {
     /// The grid encloses the best learning rate.
     Interior {
@@ -45,8 +48,9 @@ pub enum BestLr {
 }
 
 /// A side of the grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Edge {
     /// Smaller learning rates are missing.
     Low,

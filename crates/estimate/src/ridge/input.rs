@@ -1,10 +1,12 @@
 //! What is measured along the ridge, checked and sorted.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One training run at one batch size and learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RidgePoint {
     /// Batch size, at least 1.
     pub batch: u64,
@@ -19,8 +21,9 @@ pub struct RidgePoint {
 }
 
 /// What the value of a [`RidgePoint`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Goal {
     /// Loss after a fixed budget; fitted as it is. A run without a value diverged: its learning rate is too large.
     Loss,
@@ -30,7 +33,8 @@ pub enum Goal {
 }
 
 /// How to fit the ridge.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Options {
     /// What the values are.
     pub goal: Goal,

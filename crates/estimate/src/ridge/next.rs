@@ -1,5 +1,6 @@
 //! Which learning rates to try next.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::grid::Edge;
@@ -7,8 +8,9 @@ use super::optimum::BestAtBatch;
 use crate::outcome::Outcome;
 
 /// What to run next at one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Next {
     /// The best learning rate is well enough known.
     Enough,

@@ -1,5 +1,6 @@
 //! The best learning rate of one batch size, with its interval.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::grid::{EXCESS, Edge};
@@ -11,7 +12,8 @@ use crate::fieller::student_t_quantile;
 use crate::outcome::Outcome;
 
 /// The best learning rate at one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct BestAtBatch {
     /// Batch size, examples.
     pub batch: u64,

@@ -1,5 +1,6 @@
 //! Which model the points speak for, and which they cannot tell from it.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::fit::Loss;
@@ -14,7 +15,8 @@ use crate::robust::{MAD_TO_SD, median};
 pub const LARGEST_MISFIT: f64 = 0.10;
 
 /// How one model fared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct ModelScore {
     /// `sum`, `max`, `overlap`, `quantised` or `two_slopes`.
     pub model: String,

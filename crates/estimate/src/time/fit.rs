@@ -12,6 +12,9 @@ pub(super) const STRONG_EVIDENCE: f64 = 6.0;
 /// Batch sizes from which an overlap is tried: one more than its small-sample penalty needs.
 pub(super) const OVERLAP_FROM: usize = 6;
 
+/// Costs that differ by less than this share, or a thousandth of it, are the same.
+const TIE: f64 = 1e-9;
+
 /// Exponents at which an overlap is first tried.
 const GAMMAS: [f64; 9] = [1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5, 7.5, 10.0];
 
@@ -229,14 +232,16 @@ pub(super) fn best_max(points: &[TimePoint], loss: Loss<'_>) -> Candidate {
         Candidate { overhead, per_example, cost: cost(&logs, 0.0, loss) }
     };
     let kink = |p: &TimePoint| located(points, TimeModel::Max, p.batch, 1.0, loss);
-    let inner = (1..n).map(split).chain(points.iter().map(kink));
-    let inner = inner.min_by(|a, b| a.cost.total_cmp(&b.cost));
-    with_ends(points, TimeModel::Max, loss, inner)
+    let inner: Vec<Candidate> = (1..n).map(split).chain(points.iter().map(kink)).collect();
+    let least = inner.iter().map(|c| c.cost).fold(f64::INFINITY, f64::min);
+    // Absolute losses tie exactly, and rounding must not choose among them.
+    let first = inner.into_iter().find(|c| c.cost <= least * (1.0 + TIE) + TIE * 1e-3);
+    with_ends(points, TimeModel::Max, loss, first)
 }
 
 /// The better of a fit and the two in which overhead or work is 0, which win ties that rounding must not break.
 fn with_ends(points: &[TimePoint], model: TimeModel, loss: Loss<'_>, inner: Option<Candidate>) -> Candidate {
-    let tied = |end: &Candidate, best: &Candidate| end.cost <= best.cost * (1.0 + 1e-9) + 1e-12;
+    let tied = |end: &Candidate, best: &Candidate| end.cost <= best.cost * (1.0 + TIE) + TIE * 1e-3;
     let (work, overhead) = (located(points, model, 0.0, 1.0, loss), located(points, model, 1.0, 0.0, loss));
     let best = inner.filter(|inner| !tied(&work, inner)).unwrap_or(work);
     if tied(&overhead, &best) { overhead } else { best }
@@ -281,7 +286,8 @@ fn centre(logs: &[f64], loss: Loss<'_>) -> f64 {
 
 fn cost(logs: &[f64], centre: f64, loss: Loss<'_>) -> f64 {
     match loss {
-        Loss::Absolute => logs.iter().map(|l| (l - centre).abs()).sum(),
+        // The square decides on the plateaus of an absolute loss, where rounding would.
+        Loss::Absolute => logs.iter().map(|l| (l - centre).abs()).map(|r| r + 1e-3 * r * r).sum(),
         Loss::Huber(sd) => logs.iter().zip(sd).map(|(l, s)| huber((l - centre) / s)).sum(),
     }
 }

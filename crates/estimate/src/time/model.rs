@@ -1,10 +1,12 @@
 //! Overhead and work, joined: the sum, the maximum and what lies between.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// How the overhead a and the work cB of a step join.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum TimeModel {
     /// a + cB: one after the other.
     Sum,
@@ -18,7 +20,8 @@ pub enum TimeModel {
 }
 
 /// A fitted time of a step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TimeFit {
     /// The model of the smallest BIC (an overlap only where it wins by 6).
     pub model: TimeModel,

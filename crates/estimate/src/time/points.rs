@@ -1,11 +1,13 @@
 //! What is fitted: one median per batch size, checked and joined.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use crate::robust::{MAD_TO_SD, mad, median};
 
 /// The measured time of a step at one batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TimePoint {
     /// Batch size in examples, from 1e-12 to 1e20.
     pub batch: f64,

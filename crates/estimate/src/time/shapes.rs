@@ -1,5 +1,6 @@
 //! Two shapes beside the joined ones: stairs, where work is done in whole quanta, and two slopes.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::fit::Judge;
@@ -9,7 +10,8 @@ use crate::search::golden;
 
 /// t(B) = a + c·q·⌈B/q⌉: examples are worked on in whole quanta (vector lanes, tiles, threads), so that a batch pays
 /// for the next multiple of q (theory §7).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Stairs {
     /// q: examples of a quantum, at least 2.
     pub quantum: u32,
@@ -21,7 +23,8 @@ pub struct Stairs {
 
 /// t(B) = a + c₁·min(B, b) + c₂·max(B−b, 0): the cost of an example changes at b, as when the activations leave a
 /// cache (theory §7). a, c₁, c₂ ≥ 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TwoSlopes {
     /// a: seconds that do not depend on the batch, at least 0.
     pub overhead_seconds: f64,

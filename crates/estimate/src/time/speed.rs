@@ -1,5 +1,6 @@
 //! From raw timings to the time of a step with its errors.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::choose::{ModelScore, choose};
@@ -12,7 +13,8 @@ use crate::outcome::Outcome;
 use crate::time_curve::TimeCurve;
 
 /// How timings are fitted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Options {
     /// Two-sided confidence of every interval, in [0.5, 0.999].
     pub confidence: f64,
@@ -34,7 +36,8 @@ impl Default for Options {
 }
 
 /// An efficiency knee with its interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Knee {
     /// η: the share of the limiting throughput.
     pub efficiency: f64,
@@ -43,7 +46,8 @@ pub struct Knee {
 }
 
 /// The fitted time of a step at one batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TimeInterval {
     /// Batch size in examples.
     pub batch: f64,
@@ -56,7 +60,8 @@ pub struct TimeInterval {
 }
 
 /// The time of a step, with what the timings say of each part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct SpeedFit {
     /// The time to use: the chosen model, or the measured curve where the verdict is a misfit.
     pub time: StepTime,

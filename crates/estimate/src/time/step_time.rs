@@ -1,5 +1,6 @@
 //! One answer to "how long is a step": a model where one fits, the measured curve where none does.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::choose::{Choice, choose};
@@ -9,8 +10,9 @@ use super::shapes::{Stairs, TwoSlopes};
 use crate::time_curve::TimeCurve;
 
 /// The time of a step as a function of the batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "form", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "form", rename_all = "snake_case"))]
 pub enum StepTime {
     /// Overhead and work, joined by sum, maximum or overlap.
     Model(TimeFit),

@@ -1,5 +1,6 @@
 //! Raw timings: grouped by batch size, stalls set aside, medians with their errors, and resamples of those medians.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::points::{ERROR_FLOOR, MEDIAN_TO_MEAN, TimeError, TimePoint, in_range};
@@ -7,7 +8,8 @@ use crate::random::Draws;
 use crate::robust::{MAD_TO_SD, mad, median, quantile_of_sorted};
 
 /// One timed step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Timing {
     /// Batch size in examples, from 1e-12 to 1e20.
     pub batch: f64,
@@ -16,7 +18,8 @@ pub struct Timing {
 }
 
 /// The timings of one batch size, summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct BatchTimes {
     /// Batch size in examples.
     pub batch: f64,

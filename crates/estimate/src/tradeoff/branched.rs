@@ -20,12 +20,14 @@
 //! # Ok::<(), batchwise_estimate::tradeoff::branched::BranchedError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Outcome;
 
 /// One branch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Branch {
     /// k: batch size over the checkpoint's, finite and above 0.
     pub multiplier: f64,
@@ -34,7 +36,8 @@ pub struct Branch {
 }
 
 /// How far the batch may grow.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Branched {
     /// The largest multiplier that is not worse than any smaller one.
     pub k_star: f64,

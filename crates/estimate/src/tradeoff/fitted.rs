@@ -1,5 +1,6 @@
 //! What a fit answers.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::third::ThreeParameter;
@@ -7,7 +8,8 @@ use crate::grade::Grade;
 use crate::outcome::Outcome;
 
 /// S(B) = S_min(1+B_c/B), E(B) = E_min(1+B/B_c), E_min = B_c·S_min (McCandlish et al. 2018, eqs 2.11–2.12; theory.md §1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Hyperbola {
     /// Critical batch size B_c, in examples: twice the least steps and twice the least examples.
     pub b_crit: f64,
@@ -48,7 +50,8 @@ impl Hyperbola {
 }
 
 /// One batch size of the fit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct BatchRow {
     /// Batch size in examples.
     pub batch: f64,
@@ -67,7 +70,8 @@ pub struct BatchRow {
 }
 
 /// How fast the steps fall between two neighbouring batch sizes: a look at the regime that needs no model.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct LocalSlope {
     /// The smaller batch size.
     pub from: f64,
@@ -78,7 +82,8 @@ pub struct LocalSlope {
 }
 
 /// Runs by what became of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct RunCount {
     /// Reached the target.
     pub reached: usize,
@@ -92,7 +97,8 @@ pub struct RunCount {
 ///
 /// `b_crit`, `s_min` and `e_min` obey the grade: a number that the grade forbids is not in them. What was computed all the
 /// same stands in `curve` and `interval`, for a plot of the raw curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TradeoffFit {
     /// Critical batch size B_c, in examples.
     pub b_crit: Outcome,

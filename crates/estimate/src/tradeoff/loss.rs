@@ -6,14 +6,16 @@
 use std::f64::consts::{PI, SQRT_2};
 use std::sync::LazyLock;
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 
 use crate::robust::{HUBER, huber};
 
 /// What a departure from the curve costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Loss {
     /// Huber's: squares up to 1.345 scales, linear beyond; 95 % efficient for normal errors.
     #[default]

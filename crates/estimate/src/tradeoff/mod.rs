@@ -48,6 +48,7 @@
 //! # Ok::<(), batchwise_estimate::tradeoff::TradeoffError>(())
 //! ```
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 mod answer;
@@ -76,7 +77,8 @@ pub use verdict::{Evidence, LARGEST_RESIDUAL, Tuning, Verdict, WIDEST, verdict};
 pub const MODEL_ERROR: f64 = 0.09;
 
 /// One training run towards the target.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Run {
     /// Batch size in examples, finite and above 0.
     pub batch: f64,
@@ -87,8 +89,9 @@ pub struct Run {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum End {
     /// The target was reached.
     Reached {
@@ -108,8 +111,9 @@ pub enum End {
 }
 
 /// Where the scale of the interval comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Spread {
     /// The larger of the scatter between seeds and the lack of fit.
     #[default]
@@ -119,7 +123,8 @@ pub enum Spread {
 }
 
 /// How to fit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Options {
     /// Two-sided confidence of the intervals, above 0 and below 1.
     pub confidence: f64,

@@ -3,10 +3,12 @@
 //! Each was fitted to one family of models on one kind of data. They say what others found, not what a new task needs: every
 //! answer names its unit, its source, and whether the arguments lie within what was fitted.
 
+#[cfg(feature = "serde")]
 use serde::Serialize;
 
 /// What a published law says.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize))]
 pub struct Published {
     /// The value, finite and above 0.
     pub value: f64,

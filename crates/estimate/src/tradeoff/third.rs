@@ -1,5 +1,6 @@
 //! The three-parameter check: ln S = ln S_min + ln(1 + (B_c/B)^α), Zhang et al. 2024 (theory.md §3.2, M3).
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::MODEL_ERROR;
@@ -9,7 +10,8 @@ use crate::outcome::Outcome;
 use crate::search::golden;
 
 /// The curve with a free exponent beside the hyperbola, whose exponent is 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct ThreeParameter {
     /// The exponent α; its interval in the F form, scale from its own residuals.
     pub alpha: Outcome,

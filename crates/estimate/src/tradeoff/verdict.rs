@@ -1,13 +1,15 @@
 //! What a fitted curve may claim (theory.md §8.3).
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::third::ThreeParameter;
 use crate::grade::Grade;
 
 /// How the learning rate was chosen at each batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Tuning {
     /// Anew at each batch size, the best one inside its grid.
     #[default]
@@ -49,7 +51,8 @@ pub struct Evidence<'a> {
 }
 
 /// A grade and why it is no better.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Verdict {
     /// The grade.
     pub grade: Grade,

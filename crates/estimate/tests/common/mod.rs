@@ -1,9 +1,10 @@
 //! Seeded draws shared by the simulations.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+use batchwise_estimate::critical::{CriticalBatch, CriticalSource};
 use batchwise_estimate::noise::{Measurement, MicroNorm, measure};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 pub(crate) struct Source(ChaCha8Rng);
 
@@ -56,4 +57,11 @@ pub(crate) fn from_vectors(vectors: &[Vec<f64>], weights: &[f64]) -> (Vec<MicroN
 
 pub(crate) fn norm2(v: &[f64]) -> f64 {
     v.iter().map(|x| x * x).sum()
+}
+
+/// A belief about B_c with normal tails.
+pub(crate) fn belief(median: f64, ln_sd: f64, source: CriticalSource) -> CriticalBatch {
+    let factor = (1.645 * ln_sd).exp();
+    let (low, high) = (median / factor, median * factor);
+    CriticalBatch { median, ln_sd, low, high, source, lower_bound_only: false }
 }

@@ -55,7 +55,7 @@ impl Rule {
 /// Fits t(B) and finds the knee.
 pub(super) fn speed(points: Vec<SpeedPoint>) -> Result<SpeedAdvice, LabError> {
     let no_advice = |error: batchwise_estimate::time::TimeError| LabError::NoAdvice(error.to_string());
-    let timed = time_points(&points);
+    let timed: Vec<TimePoint> = points.iter().map(SpeedPoint::time_point).collect();
     let fit = StepTime::fit(&timed).map_err(no_advice)?;
     let (model, gamma) = match &fit {
         StepTime::Curve(_) => ("measured", None),
@@ -80,11 +80,6 @@ pub(super) fn speed(points: Vec<SpeedPoint>) -> Result<SpeedAdvice, LabError> {
         step_time: Some(fit),
         points,
     })
-}
-
-fn time_points(points: &[SpeedPoint]) -> Vec<TimePoint> {
-    let point = |p: &SpeedPoint| TimePoint { batch: p.batch as f64, seconds: p.seconds, spread: p.spread };
-    points.iter().map(point).collect()
 }
 
 /// The batch sizes that were timed.

@@ -422,7 +422,6 @@ fn confirm(
                 batch: *batch,
                 micro_batch: micro_batch.min(*batch),
                 learning_rate: rule.learning_rate(*batch)?,
-                schedule: trial::ScheduleKind::WarmupCosine,
                 course: None,
                 examples: settings.examples,
                 seed,

@@ -54,6 +54,14 @@ pub(super) struct UpperBand {
 /// Beyond this many times the largest batch measured nothing is said to fit.
 const FARTHEST: u64 = 4;
 
+/// The largest batch that surely fits in `free` bytes: what did not fit bounds what does, and a line is not believed far
+/// beyond its points. `None` where not even the smallest measured does.
+pub(super) fn sure_batch(fit: &MemoryFit, free: u64, too_large: Option<u64>) -> Option<u64> {
+    let reach = FARTHEST.saturating_mul(fit.points.last().map_or(0, |p| p.batch));
+    let bound = too_large.map_or(reach, |batch| reach.min(batch.saturating_sub(1)));
+    fit.largest_batch(free).map(|batch| batch.min(bound)).filter(|batch| 0 < *batch)
+}
+
 /// Reads and answers.
 ///
 /// # Errors
@@ -153,20 +161,19 @@ fn fitted(
     let largest = fit.points.last().map_or(0, |p| p.batch);
     draft.line("measured", format!("{} batch sizes, up to {}", fit.points.len(), int(largest)));
     let mut next = "Give --memory LIMIT to hear which batch surely fits.".to_owned();
-    let mut fits = None;
+    let (mut fits, mut tried_in_vain) = (None, None);
     if let Some(limit) = settings.memory_limit {
         let free = (limit as f64 * (1.0 - MARGIN)) as u64;
-        // What did not fit bounds what does, and a line is not believed far beyond its points.
-        let reach = FARTHEST * largest;
-        let bound = too_large.map_or(reach, |batch| reach.min(batch.saturating_sub(1)));
         let by_line = fit.largest_batch(free);
-        fits = by_line.map(|batch| batch.min(bound)).filter(|batch| 0 < *batch);
-        if reach == bound && by_line.is_some_and(|batch| reach < batch) {
+        fits = sure_batch(fit, free, too_large);
+        let reach = FARTHEST.saturating_mul(largest);
+        if fits == Some(reach) && by_line.is_some_and(|batch| reach < batch) {
             draft.note(format!(
                 "Larger batches than {} may fit, but that is more than {FARTHEST} times the largest measured.",
                 int(reach)
             ));
         }
+        tried_in_vain = too_large.filter(|batch| by_line.is_some_and(|fits| *batch <= fits));
         let within =
             format!("{} of {} ({} left free)", bytes(free as f64), bytes(limit as f64), percent(MARGIN));
         match fits {
@@ -187,9 +194,7 @@ fn fitted(
             "Batch {} did not fit, though one as large did: the limit changed between the runs.",
             int(batch)
         ));
-    } else if let (Some(batch), Some(fits)) = (too_large, fits)
-        && batch <= fits
-    {
+    } else if let Some(batch) = tried_in_vain {
         draft.note(format!(
             "Batch {} did not fit where it was tried, though it should in this limit.",
             int(batch)

@@ -44,19 +44,18 @@ pub(super) fn noise(source: Source, settings: &Settings) -> Result<Answer, FitEr
         (true, Some(n)) => Target::TrainingSet { n_examples: n as f64 },
         _ => Target::Population,
     };
-    let largest = rows.batches.iter().copied().fold(0.0, f64::max);
+    let batch = rows.batches.iter().copied().fold(0.0, f64::max);
     if let Target::TrainingSet { n_examples } = target
-        && n_examples <= largest
+        && n_examples <= batch
     {
         return Err(FitError::of_file(
             &name,
-            format!("a batch of {largest}, drawn from {n_examples} examples"),
+            format!("a batch of {batch}, drawn from {n_examples} examples"),
             "--target training-set needs a data set larger than a batch (--dataset-size)",
         ));
     }
     let estimate = estimate(&rows, &target, settings.confidence).map_err(|error| wrong(&error))?;
     let total = &estimate.total;
-    let batch = rows.batches.iter().copied().fold(0.0, f64::max);
     let standing = Conditions {
         batch,
         n_examples: settings.dataset_examples.map(|n| n as f64),

@@ -12,7 +12,7 @@ use batchwise_nn::meter::Meter;
 use batchwise_nn::optim::OptimizerConfig;
 use batchwise_nn::{fingerprint, memory};
 use batchwise_schedule::controller::Reason;
-use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, RunLength, Schedule};
+use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, RunLength, Scaling};
 use batchwise_train::{Adaptive, Follow, Plan, Run, Tap, Trainer, evaluate, evaluate_on};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -28,9 +28,8 @@ pub struct Request {
     pub micro_batch: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// The shape of the learning rate over the run.
-    pub schedule: ScheduleKind,
-    /// Schedules of batch size and learning rate; `batch`, `learning_rate` and `schedule` stand for them where there are none.
+    /// Schedules of batch size and learning rate; without them the batch is constant, and the learning rate warms up over a
+    /// tenth of the run and falls along half a cosine to 0.
     #[serde(default)]
     pub course: Option<CourseRequest>,
     /// Length of the run.
@@ -62,12 +61,14 @@ impl CourseRequest {
     /// # Errors
     /// Schedules that do not fit the run, as wrong input.
     fn plan(&self, context: &Context<'_>, total: Examples, usual_peak: f64) -> Result<Plan, LabError> {
-        let input = |error: String| LabError::Input(error);
         let train = &context.data.train;
         let run = run_length(train.as_ref(), total);
-        let lr = self.lr.resolve(&run, Some(LearningRate(usual_peak))).map_err(|e| input(e.to_string()))?;
-        if self.batch.controller(&run).map_err(|e| input(e.to_string()))?.is_none() {
-            return self.batch.resolve(&run, lr).map(Plan::Fixed).map_err(|e| input(e.to_string()));
+        let lr = self
+            .lr
+            .resolve(&run, Some(LearningRate(usual_peak)))
+            .map_err(|e| LabError::Input(e.to_string()))?;
+        if self.batch.controller(&run).map_err(|e| LabError::Input(e.to_string()))?.is_none() {
+            return self.batch.resolve(&run, lr).map(Plan::Fixed).map_err(|e| LabError::Input(e.to_string()));
         }
         let follow = match (self.batch.rule, context.workload.optimizer()) {
             (Some(rule), _) => Follow::Rule(rule),
@@ -75,15 +76,15 @@ impl CourseRequest {
             (None, OptimizerConfig::Adam(_) | OptimizerConfig::AdamW(_) | OptimizerConfig::RmsProp(_)) => {
                 Follow::RootGain
             }
-            (None, _) => Follow::Rule(batchwise_schedule::Scaling::SquareRoot),
+            (None, _) => Follow::Rule(Scaling::SquareRoot),
         };
         let times = match self.step_times.as_slice() {
             [] => None,
-            points => Some(TimeCurve::new(points).map_err(|e| input(e.to_string()))?),
+            points => Some(TimeCurve::new(points).map_err(|e| LabError::Input(e.to_string()))?),
         };
         Adaptive::new(&self.batch, &run, lr, follow, times)
             .map(|adaptive| Plan::Adaptive(Box::new(adaptive)))
-            .map_err(|e| input(e.to_string()))
+            .map_err(|e| LabError::Input(e.to_string()))
     }
 }
 
@@ -95,17 +96,6 @@ pub fn run_length(train: &dyn batchwise_data::Dataset, total: Examples) -> RunLe
         _ => None,
     };
     RunLength { total, dataset_size: Some(train.len()), tokens_per_example: tokens }
-}
-
-/// The shape of the learning rate over a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleKind {
-    /// A tenth of warmup, then half a cosine to 0.
-    #[default]
-    WarmupCosine,
-    /// The same throughout.
-    Constant,
 }
 
 /// What came out.
@@ -195,13 +185,7 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
     let total = Examples(request.examples);
     let plan = match &request.course {
         Some(course) => course.plan(context, total, request.learning_rate)?,
-        None => Plan::constant(
-            request.batch,
-            match request.schedule {
-                ScheduleKind::WarmupCosine => schedule(request.learning_rate, total),
-                ScheduleKind::Constant => Schedule::constant(LearningRate(request.learning_rate)),
-            },
-        ),
+        None => Plan::constant(request.batch, schedule(request.learning_rate, total)),
     };
     let run = Run {
         plan,

@@ -4,6 +4,7 @@ use super::chart::{Axis, Chart, WIDTH};
 use super::figure::{Figure, Swatch};
 use super::scale::{Kind, Scale};
 use super::text::{num, tick};
+use batchwise_estimate::fieller::Ratio;
 
 /// One moment of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,19 +15,8 @@ pub struct Point {
     pub batch: f64,
     /// The learning rate.
     pub learning_rate: f64,
-    /// φ with the ends of its interval, where it was measured; an end that is open is `None`.
-    pub phi: Option<Phi>,
-}
-
-/// φ at one moment: nothing, a bound, or a number with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Phi {
-    /// The estimate, where there is one.
-    pub value: Option<f64>,
-    /// The lower end.
-    pub low: Option<f64>,
-    /// The upper end.
-    pub high: Option<f64>,
+    /// φ, where it was measured.
+    pub phi: Option<Ratio>,
 }
 
 /// A run to be drawn.
@@ -55,11 +45,11 @@ pub fn course(course: &Course) -> String {
     let mut bounds: Vec<(f64, f64)> = Vec::new();
     for p in points {
         match p.phi {
-            Some(Phi { value: Some(value), low: Some(low), high: Some(high) }) => {
+            Some(Ratio::Measured { value, low, high }) => {
                 phis.push((p.examples, value));
                 bands.push((p.examples, low, high));
             }
-            Some(Phi { value: None, low: Some(low), .. }) => bounds.push((p.examples, low)),
+            Some(Ratio::LowerBound { low }) => bounds.push((p.examples, low)),
             _ => phis.push((p.examples, f64::NAN)),
         }
     }
@@ -168,14 +158,16 @@ mod tests {
         let plain =
             course(&Course { title: "a < b".to_owned(), points: (0..10).map(|i| point(i, None)).collect() });
         assert!(plain.starts_with("<svg") && plain.contains("a &lt; b") && !plain.contains("95 %"));
-        let known = Phi { value: Some(200.0), low: Some(100.0), high: Some(400.0) };
-        let bound = Phi { low: Some(80.0), ..Phi::default() };
-        let points = (0..10).map(|i| point(i, Some(if i < 3 { bound } else { known }))).collect();
+        let known = Ratio::Measured { value: 200.0, low: 100.0, high: 400.0 };
+        let bound = Ratio::LowerBound { low: 80.0 };
+        let points =
+            (0..10).map(|i| point(i, Some(if i < 3 { bound.clone() } else { known.clone() }))).collect();
         let measured = course(&Course { title: String::new(), points });
         assert!(measured.contains("φ ≥ 80") && measured.contains("95 % interval of φ"));
-        for points in
-            [vec![], vec![point(0, Some(Phi { value: Some(f64::NAN), low: Some(-1.0), high: None }))]]
-        {
+        for points in [
+            vec![],
+            vec![point(0, Some(Ratio::Measured { value: f64::NAN, low: -1.0, high: f64::INFINITY }))],
+        ] {
             let svg = course(&Course { title: String::new(), points });
             assert!(svg.contains("</svg>") && !svg.contains("NaN"));
         }

@@ -2,7 +2,7 @@
 
 use crate::random;
 use candle_core::{Result, Tensor};
-use rand_chacha::rand_core::Rng;
+use chacha20::rand_core::Rng;
 
 /// Sets each element to 0 with probability `rate` and scales the rest by 1/(1 − rate) (Srivastava et al. 2014).
 ///

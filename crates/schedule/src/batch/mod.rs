@@ -32,10 +32,12 @@ pub use spec::{BatchError, BatchShape, BatchSpec, Bounds};
 
 use crate::lr::Schedule;
 use crate::progress::Examples;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// The batch size over a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct BatchSchedule {
     size: Size,
     bounds: Bounds,
@@ -44,8 +46,9 @@ pub struct BatchSchedule {
 }
 
 /// The size before bounds and rounding.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "size", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "size", rename_all = "snake_case"))]
 enum Size {
     /// (from this progress on, size), ascending; the first is at 0.
     Steps { steps: Vec<(u64, u64)> },

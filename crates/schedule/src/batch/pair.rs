@@ -4,6 +4,7 @@ use super::BatchSchedule;
 use crate::lr::Schedule;
 use crate::progress::{Examples, LearningRate};
 use crate::rules::{Scaling, scale};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// The batch size over a run with the learning rate that follows it.
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 /// The learning rate of a step is what its schedule says over the step's examples, carried by the rule from the first batch
 /// size to the step's. With the linear rule η/B, with the square root η/√B, is therefore that of the schedule at the first
 /// batch size, exactly, also where bounds and rounding keep the batch from following.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Pair {
     batch: BatchSchedule,
     lr: Schedule,
@@ -19,7 +21,8 @@ pub struct Pair {
 }
 
 /// One optimizer step of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Step {
     /// Examples processed before it.
     pub start: Examples,
@@ -89,35 +92,24 @@ impl Pair {
     /// (0 counts as no epochs).
     #[must_use]
     pub fn steps(&self, total: Examples, epoch: Option<u64>) -> Walk<'_> {
-        Walk { pair: self, total: total.0, epoch: epoch.filter(|e| 0 < *e), at: 0 }
+        Walk { pair: self, total, epoch, at: 0 }
     }
 
     /// The steps in progress at these places, ascending and below `total`, each with its number counted from 0; those that two
     /// places share come once. Stretches of one batch size are not walked through.
     #[must_use]
     pub fn steps_at(&self, places: &[Examples], total: Examples, epoch: Option<u64>) -> Vec<(u64, Step)> {
-        let epoch = epoch.filter(|e| 0 < *e);
         let (mut at, mut count) = (0u64, 0u64);
         let mut found: Vec<(u64, Step)> = Vec::new();
         for place in places.iter().filter(|p| p.0 < total.0) {
-            while at <= place.0 {
-                let batch = self.batch.at(Examples(at));
-                let epoch_end = epoch.map_or(u64::MAX, |e| (at / e).saturating_add(1).saturating_mul(e));
-                let end = total.0.min(epoch_end);
-                let stretch = self.batch.constant_until(Examples(at)).0.min(end) - at;
-                let steps = stretch.div_ceil(batch);
-                let next = at.saturating_add(steps.saturating_mul(batch)).min(end);
-                if place.0 < next {
-                    let k = (place.0 - at) / batch;
-                    let start = Examples(at + k * batch);
-                    let stop = Examples(start.0.saturating_add(batch).min(end));
-                    if found.last().is_none_or(|last| last.0 < count + k) {
-                        let learning_rate = self.learning_rate(start, stop);
-                        found.push((count + k, Step { start, end: stop, batch, learning_rate }));
-                    }
-                    break;
-                }
-                (at, count) = (next, count + steps);
+            let mut stretch = self.stretch(at, total, epoch);
+            while stretch.next <= place.0 {
+                (at, count) = (stretch.next, count + stretch.steps);
+                stretch = self.stretch(at, total, epoch);
+            }
+            let k = place.0.saturating_sub(at) / stretch.batch;
+            if found.last().is_none_or(|last| last.0 < count + k) {
+                found.push((count + k, self.step(at + k * stretch.batch, total, epoch)));
             }
         }
         found
@@ -126,19 +118,44 @@ impl Pair {
     /// How many steps those are, without walking through stretches of one batch size.
     #[must_use]
     pub fn count_steps(&self, total: Examples, epoch: Option<u64>) -> u64 {
-        let epoch = epoch.filter(|e| 0 < *e);
         let (mut at, mut count) = (0u64, 0u64);
         while at < total.0 {
-            let size = self.batch.at(Examples(at));
-            let epoch_end = epoch.map_or(u64::MAX, |e| (at / e).saturating_add(1).saturating_mul(e));
-            let end = total.0.min(epoch_end);
-            let stretch = self.batch.constant_until(Examples(at)).0.min(end) - at;
-            // Every step that begins within the stretch; the last may reach beyond it.
-            let steps = stretch.div_ceil(size);
-            count += steps;
-            at = at.saturating_add(steps.saturating_mul(size)).min(end);
+            let stretch = self.stretch(at, total, epoch);
+            (at, count) = (stretch.next, count + stretch.steps);
         }
         count
+    }
+
+    /// The step that begins at `at`.
+    fn step(&self, at: u64, total: Examples, epoch: Option<u64>) -> Step {
+        let start = Examples(at);
+        let batch = self.batch(start);
+        let end = Examples(at.saturating_add(batch).min(end(at, total, epoch)));
+        Step { start, end, batch, learning_rate: self.learning_rate(start, end) }
+    }
+
+    /// Every step from `at` on that begins while the batch size is that at `at`; the last may reach beyond.
+    fn stretch(&self, at: u64, total: Examples, epoch: Option<u64>) -> Stretch {
+        let batch = self.batch.at(Examples(at));
+        let end = end(at, total, epoch);
+        let steps = (self.batch.constant_until(Examples(at)).0.min(end) - at).div_ceil(batch);
+        Stretch { batch, steps, next: at.saturating_add(steps.saturating_mul(batch)).min(end) }
+    }
+}
+
+/// Steps of one batch size.
+struct Stretch {
+    batch: u64,
+    steps: u64,
+    /// Examples processed after them.
+    next: u64,
+}
+
+/// The end of the epoch that `at` lies in, or of the run.
+fn end(at: u64, total: Examples, epoch: Option<u64>) -> u64 {
+    match epoch {
+        Some(epoch) if 0 < epoch => total.0.min((at / epoch).saturating_add(1).saturating_mul(epoch)),
+        _ => total.0,
     }
 }
 
@@ -146,7 +163,7 @@ impl Pair {
 #[derive(Debug, Clone)]
 pub struct Walk<'a> {
     pair: &'a Pair,
-    total: u64,
+    total: Examples,
     epoch: Option<u64>,
     at: u64,
 }
@@ -155,14 +172,11 @@ impl Iterator for Walk<'_> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        if self.total <= self.at {
+        if self.total.0 <= self.at {
             return None;
         }
-        let start = Examples(self.at);
-        let batch = self.pair.batch(start);
-        let epoch_end = self.epoch.map_or(u64::MAX, |e| (self.at / e).saturating_add(1).saturating_mul(e));
-        let end = Examples(self.at.saturating_add(batch).min(epoch_end).min(self.total));
-        self.at = end.0;
-        Some(Step { start, end, batch, learning_rate: self.pair.learning_rate(start, end) })
+        let step = self.pair.step(self.at, self.total, self.epoch);
+        self.at = step.end.0;
+        Some(step)
     }
 }

@@ -7,6 +7,7 @@ use crate::lr::Schedule;
 use crate::progress::Examples;
 use crate::progress::LearningRate;
 use crate::rules::{RuleError, Scaling, scale};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// A batch-size schedule as it is written.
@@ -32,7 +33,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Without `lr`, `increase` follows the linear rule, `seesaw` and `critical` the square root, and all others keep the learning
 /// rate as its own schedule says; with an adaptive batch size, whoever runs it decides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct BatchSpec {
     /// The batch size at the beginning, at least 1.
     pub base: u64,
@@ -45,8 +47,9 @@ pub struct BatchSpec {
 }
 
 /// How a batch size changes over a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "shape", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "shape", rename_all = "snake_case"))]
 pub enum BatchShape {
     /// Not at all.
     Constant,
@@ -89,7 +92,8 @@ pub enum BatchShape {
 }
 
 /// Between what a batch size stays, and in what steps it moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Bounds {
     /// Never below this, at least 1.
     pub min: u64,
@@ -129,8 +133,22 @@ impl Bounds {
     }
 
     /// # Errors
+    /// Bounds that no batch size satisfies, or not `size` (doublings are counted from `base`); a size of 0.
+    pub fn admit(&self, size: u64, base: u64) -> Result<(), BatchError> {
+        self.check()?;
+        if size == 0 {
+            return Err(BatchError::ZeroSize);
+        }
+        if self.apply(size as f64, base) == size {
+            return Ok(());
+        }
+        let Self { min, max, multiple, .. } = *self;
+        Err(BatchError::BaseOutside { base: size, min, max, multiple })
+    }
+
+    /// # Errors
     /// Bounds that no batch size satisfies.
-    pub fn check(&self) -> Result<(), BatchError> {
+    fn check(&self) -> Result<(), BatchError> {
         if self.min == 0 || self.multiple == 0 || self.max == 0 {
             return Err(BatchError::ZeroSize);
         }
@@ -228,14 +246,7 @@ impl BatchSpec {
     /// Sizes of 0, bounds that allow nothing or not the first size; places out of order or beyond the run; lengths
     /// that cannot be told in examples; a rule that cannot be applied.
     pub fn resolve(&self, run: &RunLength, lr: Schedule) -> Result<Pair, BatchError> {
-        self.bounds.check()?;
-        let Bounds { min, max, multiple, .. } = self.bounds;
-        if self.base == 0 {
-            return Err(BatchError::ZeroSize);
-        }
-        if self.bounds.apply(self.base as f64, self.base) != self.base {
-            return Err(BatchError::BaseOutside { base: self.base, min, max, multiple });
-        }
+        self.bounds.admit(self.base, self.base)?;
         let steps = |rows: Vec<(u64, u64)>| Size::Steps { steps: rows };
         let size = match &self.shape {
             BatchShape::Constant => steps(vec![(0, self.base)]),
@@ -294,23 +305,20 @@ impl BatchSpec {
     fn doublings_of(&self, points: &[(u64, Length)], run: &RunLength) -> Result<Vec<(u64, u64)>, BatchError> {
         let at = places(points.iter().map(|(_, at)| at), run)?;
         let (mut rows, mut size) = (vec![(0, self.base)], self.base);
-        let mut reach = |place: u64, critical: f64, size: &mut u64| {
-            while 2.0 * (*size as f64) < critical && *size <= self.bounds.max / 2 {
-                *size *= 2;
-                rows.push((place, *size));
-            }
-        };
         for (i, (&(critical, _), &place)) in points.iter().zip(&at).enumerate() {
-            if i == 0 {
-                reach(place, critical as f64, &mut size);
-                continue;
-            }
-            let (before, from) = (points[i - 1].0 as f64, at[i - 1]);
-            // Each doubling at the first example after which the line exceeds twice the batch.
             while 2.0 * (size as f64) < critical as f64 && size <= self.bounds.max / 2 {
-                let share = ((2.0 * size as f64 - before) / (critical as f64 - before)).clamp(0.0, 1.0);
-                let meets = from + (share * (place - from) as f64).floor() as u64 + 1;
-                reach(meets.min(place), 2.0 * size as f64 * (1.0 + 1e-9), &mut size);
+                let meets = match i.checked_sub(1) {
+                    None => place,
+                    // The first example after which the line from the point before exceeds twice the batch.
+                    Some(last) => {
+                        let (before, from) = (points[last].0 as f64, at[last]);
+                        let share =
+                            ((2.0 * size as f64 - before) / (critical as f64 - before)).clamp(0.0, 1.0);
+                        (from + (share * (place - from) as f64).floor() as u64 + 1).min(place)
+                    }
+                };
+                size *= 2;
+                rows.push((meets, size));
             }
         }
         Ok(rows)

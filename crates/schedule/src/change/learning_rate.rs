@@ -3,11 +3,13 @@
 use super::{Change, Difference, Evidence, HyperParameters, Noise, Optimizer, Value};
 use crate::progress::LearningRate;
 use crate::rules::{Scaling, scale};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// Which rule for the learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum RuleChoice {
     /// By optimizer and evidence: SGD follows the measured noise scale, or without one the cautious side (linear down, square root
     /// up); adaptive optimizers follow the root of the noise scale, or without one the square root.

@@ -28,10 +28,12 @@ pub use paste::{Framework, paste};
 pub use settings::{Evidence, HyperParameters, Noise, Optimizer, Period};
 
 use crate::rules::Scaling;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// One hyper-parameter that was looked at: its value may stay, and why is said as well.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Difference {
     /// Its name, as in PyTorch where it has one there.
     pub name: String,
@@ -52,8 +54,9 @@ pub struct Difference {
 }
 
 /// A number, or a length as it is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(untagged))]
 pub enum Value {
     /// A number.
     Number(f64),
@@ -62,7 +65,8 @@ pub enum Value {
 }
 
 /// A hyper-parameter that no rule can carry over.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Refusal {
     /// Its name.
     pub name: String,
@@ -71,7 +75,8 @@ pub struct Refusal {
 }
 
 /// What a change of batch size does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Change {
     /// The old batch size.
     pub from: u64,

@@ -2,12 +2,14 @@
 
 use super::{Change, HyperParameters, Optimizer, Period};
 use crate::text::shortest;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// What the settings are written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Framework {
     /// Python with PyTorch.
     PyTorch,

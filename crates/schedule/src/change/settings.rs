@@ -2,13 +2,15 @@
 
 use super::{ChangeError, RuleChoice};
 use crate::length::Length;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// The optimizer: which rules hold depends on how its update follows the size of the gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Optimizer {
     /// Plain or with momentum.
     Sgd,
@@ -89,8 +91,9 @@ impl FromStr for Optimizer {
 }
 
 /// How often, or how long: by the clock of examples, or in steps, which a change of batch size must rewrite.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Period {
     /// Examples, tokens, epochs, parts of the run.
     Length(Length),
@@ -126,7 +129,8 @@ impl FromStr for Period {
 }
 
 /// The hyper-parameters of a run; what is `None` is not there or not to be changed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct HyperParameters {
     /// Peak learning rate, above 0.
     pub learning_rate: Option<f64>,
@@ -157,8 +161,9 @@ pub struct HyperParameters {
 }
 
 /// What is known of φ, in examples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "grade", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "grade", rename_all = "snake_case"))]
 pub enum Noise {
     /// Measured.
     Measured {
@@ -173,7 +178,8 @@ pub enum Noise {
 }
 
 /// What is known beside the hyper-parameters; more evidence allows better rules.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Evidence {
     /// The gradient noise scale.
     pub noise: Option<Noise>,

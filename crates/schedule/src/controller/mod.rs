@@ -39,11 +39,13 @@ use crate::batch::{BatchError, Bounds};
 use crate::length::{Length, RunLength};
 use crate::progress::Examples;
 use policy::Wanted;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A policy and its frame, as written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct ControllerSpec {
     /// What batch is wanted.
     pub policy: Policy,
@@ -84,7 +86,8 @@ pub enum ControllerError {
 }
 
 /// What a controller remembers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct State {
     /// The batch size now.
     pub batch: u64,
@@ -95,7 +98,8 @@ pub struct State {
 }
 
 /// A batch size, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Verdict {
     /// The batch size from now on.
     pub batch: u64,
@@ -106,8 +110,9 @@ pub struct Verdict {
 }
 
 /// Why a batch size changed or did not.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "reason", rename_all = "snake_case"))]
 pub enum Reason {
     /// It changed towards the wanted size.
     Changed {
@@ -157,7 +162,8 @@ impl fmt::Display for Reason {
 }
 
 /// A batch size that follows observations.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Controller {
     policy: Policy,
     band: f64,
@@ -189,14 +195,7 @@ impl Controller {
         if !(spec.most.is_finite() && 1.0 < spec.most) {
             return Err(out("the largest change", spec.most, "a finite factor above 1"));
         }
-        bounds.check()?;
-        if base == 0 {
-            return Err(BatchError::ZeroSize.into());
-        }
-        if bounds.apply(base as f64, base) != base {
-            let Bounds { min, max, multiple, .. } = bounds;
-            return Err(BatchError::BaseOutside { base, min, max, multiple }.into());
-        }
+        bounds.admit(base, base)?;
         let dwell = spec.dwell.resolve(run).map_err(BatchError::from)?.0;
         let state = State { batch: base, changed_at: Examples(0), changes: 0 };
         let ControllerSpec { policy, band, most, grow_only, .. } = *spec;
@@ -278,10 +277,7 @@ impl Controller {
     /// # Errors
     /// A batch size outside the bounds: the state is another controller's.
     pub fn restore(&mut self, state: State) -> Result<(), BatchError> {
-        if self.bounds.apply(state.batch as f64, self.base) != state.batch {
-            let Bounds { min, max, multiple, .. } = self.bounds;
-            return Err(BatchError::BaseOutside { base: state.batch, min, max, multiple });
-        }
+        self.bounds.admit(state.batch, self.base)?;
         self.state = state;
         Ok(())
     }

@@ -4,11 +4,13 @@ use super::ControllerError;
 use super::pollux;
 use crate::batch::Bounds;
 use crate::progress::{Examples, LearningRate};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// Which batch size is wanted. φ = tr Σ/‖G‖² is the noise scale in examples, B the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "policy", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "policy", rename_all = "snake_case"))]
 pub enum Policy {
     /// B = factor·φ. At factor 1 a step makes half the progress of the full gradient (McCandlish et al. 2018, eq. 2.6).
     NoiseScale {
@@ -50,8 +52,9 @@ pub enum Policy {
 }
 
 /// What is known of the noise scale φ, in examples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "grade", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "grade", rename_all = "snake_case"))]
 pub enum Phi {
     /// Bounded from both sides.
     Measured {
@@ -68,7 +71,8 @@ pub enum Phi {
 }
 
 /// Moments of single examples' gradients gᵢ about the batch's mean gradient ḡ.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct InnerProducts {
     /// Variance over examples of gᵢᵀḡ, divisor B − 1.
     pub along: f64,

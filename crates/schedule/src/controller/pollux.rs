@@ -2,6 +2,7 @@
 //! formulas as in its implementation adaptdl; theory.md §6).
 
 use crate::batch::Bounds;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// The time of an optimizer step on K replicas.
@@ -21,7 +22,8 @@ use serde::{Deserialize, Serialize};
 /// assert!((step.seconds(100.0, 2, 1) - (0.04 * 2f64.sqrt() + 0.04)).abs() < 1e-15);
 /// assert!((step.seconds(100.0, 1, 0) - 0.04).abs() < 1e-15);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Iteration {
     /// α_c, seconds.
     pub compute_seconds: f64,

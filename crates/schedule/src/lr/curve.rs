@@ -3,12 +3,14 @@
 //! Places are examples since the segment's beginning, as f64. A mean is exact up to rounding: it is what makes a run of
 //! few large steps follow the same curve as one of many small ones.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// One shape, in learning rates and examples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "curve", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "curve", rename_all = "snake_case"))]
 pub(super) enum Curve {
     /// The same throughout.
     Constant { value: f64 },
@@ -55,14 +57,24 @@ impl Curve {
                 let (start, length) = period(s, first, growth);
                 Self::Cosine { from, to, length }.at(s - start)
             }
-            Self::Cyclic { low, high, every, up, factor, stepwise } => {
-                let cycles = s / every;
-                let phase = cycles - cycles.floor();
-                let height = if phase < up { phase / up } else { (1.0 - phase) / (1.0 - up) };
-                let age = if stepwise { cycles.floor() } else { cycles };
-                low + (high - low) * height * factor.powf(age)
-            }
+            Self::Cyclic { every, .. } => self.in_cycle((s / every).floor(), s),
         }
+    }
+
+    /// How long the shape takes to arrive; `None` for those that never do.
+    pub(super) fn length(&self) -> Option<f64> {
+        match *self {
+            Self::Linear { length, .. }
+            | Self::Cosine { length, .. }
+            | Self::Polynomial { length, .. }
+            | Self::OneMinusSqrt { length, .. } => Some(length),
+            _ => None,
+        }
+    }
+
+    /// Whether the value stays from the end of the segment on by itself.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self, Self::Constant { .. }) || self.length().is_some()
     }
 
     /// The value on arriving at `s`: where a restart begins there, the end of the period before it.
@@ -118,29 +130,14 @@ impl Curve {
             }
             Self::Stairs { from, every, factor } => {
                 let piece = |k: f64| (k * every, (k + 1.0) * every);
-                let whole = |k0: f64, k1: f64| {
-                    let height = if factor == 1.0 {
-                        k1 - k0
-                    } else {
-                        factor.powf(k0) * (1.0 - factor.powf(k1 - k0)) / (1.0 - factor)
-                    };
-                    from * every * height
-                };
+                let whole = |k0: f64, k1: f64| from * every * factor.powf(k0) * geometric(factor, k1 - k0);
                 let within = |k: f64, a: f64, b: f64| from * factor.powf(k) * (b - a);
                 pieces(s0, s1, (s0 / every).floor(), (s1 / every).floor(), piece, whole, within)
             }
             Self::Restarts { from, to, first, growth } => {
-                let piece = |k: f64| {
-                    let start = |k: f64| {
-                        if growth == 1.0 {
-                            k * first
-                        } else {
-                            first * (growth.powf(k) - 1.0) / (growth - 1.0)
-                        }
-                    };
-                    (start(k), start(k + 1.0))
-                };
-                let whole = |k0: f64, k1: f64| 0.5 * (from + to) * (piece(k1).0 - piece(k0).0);
+                let start = |k: f64| first * geometric(growth, k);
+                let piece = |k: f64| (start(k), start(k + 1.0));
+                let whole = |k0: f64, k1: f64| 0.5 * (from + to) * (start(k1) - start(k0));
                 let within = |k: f64, a: f64, b: f64| {
                     let (start, end) = piece(k);
                     let cosine = Self::Cosine { from, to, length: end - start };
@@ -161,12 +158,7 @@ impl Curve {
                 };
                 let first = within(0.0, 0.0, every) - low * every;
                 let whole = |k0: f64, k1: f64| {
-                    let n = if factor == 1.0 {
-                        k1 - k0
-                    } else {
-                        factor.powf(k0) * (1.0 - factor.powf(k1 - k0)) / (1.0 - factor)
-                    };
-                    first * n + low * every * (k1 - k0)
+                    first * factor.powf(k0) * geometric(factor, k1 - k0) + low * every * (k1 - k0)
                 };
                 pieces(s0, s1, (s0 / every).floor(), (s1 / every).floor(), piece, whole, within)
             }
@@ -204,6 +196,11 @@ fn mix(a: f64, b: f64, share: f64) -> f64 {
     a * (1.0 - share) + b * share
 }
 
+/// 1 + ratio + … + ratio^(n−1).
+fn geometric(ratio: f64, n: f64) -> f64 {
+    if ratio == 1.0 { n } else { (1.0 - ratio.powf(n)) / (1.0 - ratio) }
+}
+
 /// Which restart `s` lies in, counted from 0.
 fn index(s: f64, first: f64, growth: f64) -> f64 {
     if growth == 1.0 {
@@ -217,8 +214,7 @@ fn index(s: f64, first: f64, growth: f64) -> f64 {
 fn period(s: f64, first: f64, growth: f64) -> (f64, f64) {
     let k = index(s, first, growth);
     let length = first * growth.powf(k);
-    let start = if growth == 1.0 { k * first } else { first * (growth.powf(k) - 1.0) / (growth - 1.0) };
-    (start.min(s), length)
+    ((first * geometric(growth, k)).min(s), length)
 }
 
 /// The mean over [`s0`, `s1`] of a shape made of pieces `k0` to `k1`: `within` integrates a part of one piece, `whole` all of the

@@ -27,6 +27,7 @@ pub use spec::{Decay, Level, LrError, LrSpec, Segment, Shape};
 
 use crate::progress::{Examples, LearningRate};
 use curve::Curve;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// A learning rate over the course of a run.
@@ -40,7 +41,8 @@ use serde::{Deserialize, Serialize};
 /// assert!((schedule.at(Examples(600)).0 - 0.05).abs() < 1e-12);
 /// assert_eq!(schedule.at(Examples(1100)).0, 0.0);
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Schedule {
     peak: LearningRate,
     /// (beginning in examples, curve), ascending; the first begins at 0.
@@ -108,13 +110,7 @@ impl Schedule {
     /// The mean of one segment over [a, b), which may go on beyond its end.
     fn mean(&self, begin: u64, curve: &Curve, a: u64, b: u64) -> f64 {
         let (s0, s1) = ((a - begin) as f64, (b - begin) as f64);
-        let length = match *curve {
-            Curve::Linear { length, .. }
-            | Curve::Cosine { length, .. }
-            | Curve::Polynomial { length, .. }
-            | Curve::OneMinusSqrt { length, .. } => length,
-            _ => f64::INFINITY,
-        };
+        let length = curve.length().unwrap_or(f64::INFINITY);
         if length <= s0 {
             return curve.at(length);
         }

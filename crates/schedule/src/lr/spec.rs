@@ -4,6 +4,7 @@ use super::Schedule;
 use super::curve::Curve;
 use crate::length::{Length, LengthError, RunLength};
 use crate::progress::{Examples, LearningRate};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// A learning-rate schedule as it is written: segments in any unit of length.
@@ -36,7 +37,8 @@ use serde::{Deserialize, Serialize};
 /// At most one segment may leave its length open: it takes what the others leave of the run. Segments that together are longer
 /// than the run are an error, never silently cut: a decay that cannot end is the commonest fault of schedules. After the last
 /// segment the learning rate stays where it is.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct LrSpec {
     /// The highest learning rate, where the schedule itself says it.
     pub peak: Option<LearningRate>,
@@ -45,7 +47,8 @@ pub struct LrSpec {
 }
 
 /// A shape and how long it lasts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Segment {
     /// The curve.
     pub shape: Shape,
@@ -54,8 +57,9 @@ pub struct Segment {
 }
 
 /// A learning rate, or a part of the peak.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Level {
     /// A learning rate.
     Rate(f64),
@@ -64,8 +68,9 @@ pub enum Level {
 }
 
 /// How the height of cycles falls.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Decay {
     /// It does not (PyTorch's `triangular`).
     None,
@@ -78,8 +83,9 @@ pub enum Decay {
 /// A curve from the level where the segment before it ended (the peak, for the first).
 ///
 /// u is the share of the segment that is done, s the examples since its beginning, η₀ the level at its beginning.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "shape", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "shape", rename_all = "snake_case"))]
 pub enum Shape {
     /// From `from` to the peak, η = from + (peak − from)·u, or along half a cosine. Gradual warmup: Goyal et al. 2017.
     Warmup {
@@ -280,18 +286,7 @@ impl LrSpec {
             segments.insert(0, (0, Curve::Constant { value: peak.0 }));
         }
         // What follows the last segment stays at its end, also where its curve would go on.
-        let ends_itself = matches!(
-            segments.last(),
-            Some((
-                _,
-                Curve::Constant { .. }
-                    | Curve::Linear { .. }
-                    | Curve::Cosine { .. }
-                    | Curve::Polynomial { .. }
-                    | Curve::OneMinusSqrt { .. }
-            ))
-        );
-        if !ends_itself {
+        if !segments.last().is_some_and(|(_, curve)| curve.stays()) {
             segments.push((start, Curve::Constant { value: level }));
         }
         // Of segments that begin at one place only the last is ever seen.

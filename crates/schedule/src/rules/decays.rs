@@ -4,10 +4,12 @@
 //! examples gives β → β^κ ([`half_life`]), exactly, for every κ. The published first-order form β → 1 − κ(1 − β) ([`first_order`])
 //! agrees where κ(1 − β) is small and has no meaning from κ(1 − β) = 1 on.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// A decay cannot follow.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub enum DecayError {
     /// Not a decay.
     #[error("the decay is {found}, allowed is 0 or more and below 1")]

@@ -9,12 +9,14 @@
 pub mod decays;
 
 use crate::progress::LearningRate;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A rule that carries a learning rate from one batch size to another. κ is the ratio of the batches.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "rule", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "rule", rename_all = "snake_case"))]
 pub enum Scaling {
     /// η → κη. SGD with batches far below the noise scale (Goyal et al. 2017).
     Linear,

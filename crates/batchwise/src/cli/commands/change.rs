@@ -7,29 +7,21 @@ use batchwise_lab::LabError;
 use batchwise_lab::advice::Advice;
 use batchwise_schedule::Scaling;
 use batchwise_schedule::change::{
-    Change, Evidence, Framework, HyperParameters, Noise, Optimizer, RuleChoice, change, paste,
+    Change, Evidence, Framework, HyperParameters, Noise, Optimizer, RuleChoice, Value, change, paste,
 };
-use serde::Serialize;
 use std::path::Path;
 
 pub(super) fn run(options: &Options, arguments: &ChangeArguments) -> Result<(), LabError> {
     let advice = arguments.advice.as_deref().map(read).transpose()?;
     let change = plan(options, arguments, advice.as_ref())?;
     if options.json {
-        show::json(&Answer { change: &change });
+        show::json(&change);
     } else if let Some(framework) = framework(arguments) {
         show::line(paste(&change, framework).trim_end());
     } else {
         table(&change);
     }
     Ok(())
-}
-
-/// The whole answer under the keys of the command line.
-#[derive(Serialize)]
-struct Answer<'a> {
-    #[serde(flatten)]
-    change: &'a Change,
 }
 
 fn framework(arguments: &ChangeArguments) -> Option<Framework> {
@@ -45,7 +37,7 @@ fn framework(arguments: &ChangeArguments) -> Option<Framework> {
 fn plan(options: &Options, arguments: &ChangeArguments, advice: Option<&Advice>) -> Result<Change, LabError> {
     let input = |text: &str| LabError::Input(text.to_owned());
     let optimizer: Optimizer = match (options.optimizer, advice) {
-        (Some(name), _) => name.name().parse().map_err(LabError::Input)?,
+        (Some(name), _) => name.rules(),
         (None, Some(advice)) => of_advice(advice)?,
         (None, None) => {
             return Err(input("which rules hold depends on the optimizer: name it with --optimizer"));
@@ -146,9 +138,9 @@ fn table(change: &Change) {
         "batch {} -> {} (×{}), {}\n",
         change.from, change.to, change.kappa, change.optimizer
     ));
-    let value = |v: &batchwise_schedule::change::Value| match v {
-        batchwise_schedule::change::Value::Number(x) => short(*x),
-        batchwise_schedule::change::Value::Text(text) => text.clone(),
+    let value = |v: &Value| match v {
+        Value::Number(x) => short(*x),
+        Value::Text(text) => text.clone(),
     };
     let rows: Vec<[String; 4]> = change
         .changes

@@ -1,7 +1,7 @@
 //! `fit`: answers from measurements made anywhere.
 
 use crate::cli::arguments::{
-    AnswerOptions, FitArguments, FitCommand, IntervalOptions, TargetName, TaskName, TuningName,
+    AnswerOptions, FitArguments, FitCommand, MeasurementsFile, TargetName, TaskName, TuningName,
 };
 use crate::cli::{Options, show};
 use batchwise_estimate::critical::{Calibration, Task};
@@ -19,7 +19,7 @@ pub(super) fn run(options: &Options, arguments: &FitArguments) -> Result<(), Lab
     let mut settings = Settings { seed: options.seed, memory_limit: options.memory, ..Settings::default() };
     let (kind, files, answer) = match &arguments.command {
         FitCommand::Noise(file) => {
-            settings.confidence = confidence(&file.interval)?;
+            settings.confidence = confidence(&file.common)?;
             settings.dataset_examples = file.dataset_size;
             settings.of_training_set = file.target == TargetName::TrainingSet;
             settings.calibration = calibration(file.task);
@@ -27,30 +27,30 @@ pub(super) fn run(options: &Options, arguments: &FitArguments) -> Result<(), Lab
                 let text = "--target training-set needs --dataset-size: how many examples the set has";
                 return Err(LabError::Input(text.to_owned()));
             }
-            (Kind::Noise, one(&file.file), &file.answer)
+            (Kind::Noise, one(&file.common.file), &file.common.answer)
         }
         FitCommand::Tradeoff(file) => {
-            settings.confidence = confidence(&file.interval)?;
+            settings.confidence = confidence(&file.common)?;
             settings.tuning = tuning(file.tuning);
             settings.evaluation_period = file.evaluation_period;
             if let Some(period) = file.evaluation_period.filter(|p| !(p.is_finite() && 0.0 <= *p)) {
                 let text = format!("--evaluation-period is {period}, but must be a number of at least 0");
                 return Err(LabError::Input(text));
             }
-            (Kind::Tradeoff, one(&file.file), &file.answer)
+            (Kind::Tradeoff, one(&file.common.file), &file.common.answer)
         }
         FitCommand::Speed(file) => {
-            settings.confidence = confidence(&file.interval)?;
+            settings.confidence = confidence(&file.common)?;
             settings.column_unit = file.unit.clone();
-            (Kind::Speed, one(&file.file), &file.answer)
+            (Kind::Speed, one(&file.common.file), &file.common.answer)
         }
         FitCommand::Memory(file) => {
-            settings.confidence = confidence(&file.interval)?;
+            settings.confidence = confidence(&file.common)?;
             settings.column_unit = file.unit.clone();
-            (Kind::Memory, one(&file.file), &file.answer)
+            (Kind::Memory, one(&file.common.file), &file.common.answer)
         }
         FitCommand::Ridge(file) => {
-            settings.confidence = confidence(&file.interval)?;
+            settings.confidence = confidence(file)?;
             (Kind::Ridge, one(&file.file), &file.answer)
         }
         FitCommand::Decide(files) => {
@@ -99,8 +99,8 @@ fn one(file: &PathBuf) -> &[PathBuf] {
     std::slice::from_ref(file)
 }
 
-fn confidence(options: &IntervalOptions) -> Result<f64, LabError> {
-    let confidence = options.confidence;
+fn confidence(file: &MeasurementsFile) -> Result<f64, LabError> {
+    let confidence = file.confidence;
     if (0.5..=0.999).contains(&confidence) {
         return Ok(confidence);
     }

@@ -3,9 +3,13 @@
 use crate::cli::arguments::ScheduleArguments;
 use crate::cli::{Options, show};
 use batchwise_lab::LabError;
-use batchwise_lab::report::course::{Course, course};
-use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, Pair, RunLength};
+use batchwise_lab::report::course::{Course, Point, course};
+use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, Pair, RunLength, SpecError};
 use serde::Serialize;
+use std::str::FromStr;
+
+/// Enough points for a curve.
+const PLOTTED: u64 = 400;
 
 pub(super) fn run(options: &Options, arguments: &ScheduleArguments) -> Result<(), LabError> {
     let (pair, lr, batch) = resolve(arguments)?;
@@ -15,7 +19,7 @@ pub(super) fn run(options: &Options, arguments: &ScheduleArguments) -> Result<()
     if let Some(path) = &arguments.plot {
         let svg = course(&Course {
             title: format!("{lr}, batch {batch}"),
-            points: rows_for_plot(&pair, total, arguments.dataset_size).iter().map(point).collect(),
+            points: sample(&pair, total, arguments.dataset_size, PLOTTED).iter().map(point).collect(),
         });
         std::fs::write(path, svg)
             .map_err(|error| LabError::Input(format!("cannot write {}: {error}", path.display())))?;
@@ -68,8 +72,8 @@ struct Row {
     temperature: f64,
 }
 
-fn point(row: &Row) -> batchwise_lab::report::course::Point {
-    batchwise_lab::report::course::Point {
+fn point(row: &Row) -> Point {
+    Point {
         examples: row.examples as f64,
         batch: row.batch as f64,
         learning_rate: row.learning_rate,
@@ -78,24 +82,25 @@ fn point(row: &Row) -> batchwise_lab::report::course::Point {
 }
 
 fn resolve(arguments: &ScheduleArguments) -> Result<(Pair, String, String), LabError> {
-    let input = |text: String| LabError::Input(text);
     let mut lr: Option<LrSpec> = None;
     let mut batch: Option<BatchSpec> = None;
     for part in arguments.spec.split(';').map(str::trim) {
         let is_batch = part.starts_with("batch");
         if is_batch && batch.is_none() {
-            batch = Some(part.parse().map_err(|e: batchwise_schedule::SpecError| input(e.to_string()))?);
+            batch = Some(read(part)?);
         } else if !is_batch && lr.is_none() {
-            lr = Some(part.parse().map_err(|e: batchwise_schedule::SpecError| input(e.to_string()))?);
+            lr = Some(read(part)?);
         } else {
-            return Err(input(format!("`{part}`: a learning rate and a batch size were given already")));
+            let text = format!("`{part}`: a learning rate and a batch size were given already");
+            return Err(LabError::Input(text));
         }
     }
     if let Some(text) = &arguments.batch {
         if batch.is_some() {
-            return Err(input("the batch size is given twice, in the schedule and by --batch".to_owned()));
+            let text = "the batch size is given twice, in the schedule and by --batch".to_owned();
+            return Err(LabError::Input(text));
         }
-        batch = Some(text.parse().map_err(|e: batchwise_schedule::SpecError| input(e.to_string()))?);
+        batch = Some(read(text)?);
     }
     let lr = lr.unwrap_or_default();
     let batch = batch.unwrap_or_else(|| BatchSpec::constant(64));
@@ -105,13 +110,17 @@ fn resolve(arguments: &ScheduleArguments) -> Result<(Pair, String, String), LabE
         tokens_per_example: arguments.tokens_per_example,
     };
     let peak = LearningRate(arguments.lr.unwrap_or(1.0));
-    let schedule = lr.resolve(&run, Some(peak)).map_err(|e| input(e.to_string()))?;
-    let pair = batch.resolve(&run, schedule).map_err(|e| input(e.to_string()))?;
+    let schedule = lr.resolve(&run, Some(peak)).map_err(|e| LabError::Input(e.to_string()))?;
+    let pair = batch.resolve(&run, schedule).map_err(|e| LabError::Input(e.to_string()))?;
     let text = match lr.peak {
         Some(_) => lr.to_string(),
         None => format!("{} {lr}", peak.0).trim_end().to_owned(),
     };
     Ok((pair, text, batch.to_string()))
+}
+
+fn read<T: FromStr<Err = SpecError>>(text: &str) -> Result<T, LabError> {
+    text.parse().map_err(|error: SpecError| LabError::Input(error.to_string()))
 }
 
 /// The steps in progress at `n` + 1 places at equal distances, the first and the last step among them.
@@ -128,9 +137,4 @@ fn sample(pair: &Pair, total: Examples, epoch: Option<u64>, n: u64) -> Vec<Row> 
             temperature: step.learning_rate.0 / step.batch as f64,
         })
         .collect()
-}
-
-/// Enough points for a curve.
-fn rows_for_plot(pair: &Pair, total: Examples, epoch: Option<u64>) -> Vec<Row> {
-    sample(pair, total, epoch, 400)
 }

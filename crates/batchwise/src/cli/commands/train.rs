@@ -4,7 +4,7 @@ use super::{Session, output};
 use crate::cli::arguments::{ScheduleName, TrainArguments};
 use crate::cli::show::{self, Progress};
 use crate::cli::{Cli, Options};
-use batchwise_estimate::time::TimePoint;
+use batchwise_lab::advice::SpeedPoint;
 use batchwise_lab::advise::{self, Subject};
 use batchwise_lab::probe::trial;
 use batchwise_lab::provenance::Provenance;
@@ -73,7 +73,6 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
         batch: plan.request.batch.base,
         micro_batch,
         learning_rate: plan.peak,
-        schedule: trial::ScheduleKind::default(),
         course: Some(plan.request.clone()),
         examples,
         seed: options.seed,
@@ -152,11 +151,7 @@ fn drawn(result: &TrainResult, lines: &[trial::StepLine]) -> course::Course {
         examples: line.examples as f64,
         batch: line.batch_size as f64,
         learning_rate: line.learning_rate,
-        phi: line.phi.as_ref().map(|phi| course::Phi {
-            value: phi.value(),
-            low: phi.low(),
-            high: phi.high(),
-        }),
+        phi: line.phi.clone(),
     };
     let title = format!("lr {}, batch {}", result.learning_rate_schedule, result.batch_schedule);
     course::Course { title, points: lines.iter().map(point).collect() }
@@ -189,7 +184,6 @@ impl Course {
         arguments: &TrainArguments,
         examples: u64,
     ) -> Result<Self, LabError> {
-        let input = |error: String| LabError::Input(error);
         let mut lr = arguments.lr.clone().unwrap_or_default();
         let peak = lr.peak.map_or(subject.usual_learning_rate, |peak| peak.0);
         lr.peak = Some(LearningRate(peak));
@@ -201,24 +195,24 @@ impl Course {
             }
             (true, Some(ScheduleName::Constant)) | (false, None) => {}
             (false, Some(_)) => {
-                return Err(input(
+                return Err(LabError::Input(
                     "--lr says how the learning rate goes already: leave --schedule out".to_owned(),
                 ));
             }
         }
         let mut batch = arguments.batch.clone();
         let run = trial::run_length(session.data.train.as_ref(), Examples(examples));
-        let schedule = lr.resolve(&run, None).map_err(|e| input(e.to_string()))?;
+        let schedule = lr.resolve(&run, None).map_err(|e| LabError::Input(e.to_string()))?;
         let is_adaptive = matches!(batch.shape, BatchShape::Adaptive(_));
         if is_adaptive && batch.bounds.max == Bounds::default().max {
             // Beyond a tenth of the data set nothing that is measured holds.
             batch.bounds.max = (subject.train_examples / advise::LARGEST_PART).max(batch.base);
         }
         let largest = if is_adaptive {
-            batch.controller(&run).map_err(|e| input(e.to_string()))?;
+            batch.controller(&run).map_err(|e| LabError::Input(e.to_string()))?;
             batch.bounds.max
         } else {
-            let pair = batch.resolve(&run, schedule).map_err(|e| input(e.to_string()))?;
+            let pair = batch.resolve(&run, schedule).map_err(|e| LabError::Input(e.to_string()))?;
             pair.steps(Examples(examples), None).map(|step| step.batch).max().unwrap_or(batch.base)
         };
         let request = trial::CourseRequest { lr, batch, step_times: Vec::new() };
@@ -239,11 +233,7 @@ impl Course {
         }
         let settings = session.settings(options, None, Some(self.largest));
         let speed = advise::speed(subject, &settings, &mut |event| progress.on(event))?;
-        self.request.step_times = speed
-            .points
-            .iter()
-            .map(|p| TimePoint { batch: p.batch as f64, seconds: p.seconds, spread: p.spread })
-            .collect();
+        self.request.step_times = speed.points.iter().map(SpeedPoint::time_point).collect();
         Ok(())
     }
 }

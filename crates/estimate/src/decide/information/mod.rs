@@ -32,6 +32,7 @@ mod critical;
 mod crossed;
 mod times;
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use super::choose::Choice;
@@ -45,8 +46,9 @@ pub const WORTHWHILE: f64 = 0.005;
 const MORE: f64 = 4.0;
 
 /// A measurement that may be made next.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 pub enum Measurement {
     /// Four times as many measurements of the noise scale: half its standard error.
     NoiseScale,
@@ -81,7 +83,8 @@ pub enum Measurement {
 }
 
 /// What a measurement is worth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Worth {
     /// What would be measured.
     pub measurement: Measurement,

@@ -2,7 +2,7 @@
 
 use super::super::FitError;
 use super::super::answer::sentence;
-use super::super::memory::{MARGIN, UpperBand};
+use super::super::memory::{MARGIN, UpperBand, sure_batch};
 use super::super::settings::Settings;
 use super::parts::{Part, Parts, type_of};
 use batchwise_estimate::critical::{
@@ -186,7 +186,8 @@ pub(super) fn largest_micro_batch(part: &Part, bytes: u64) -> Result<Option<Opti
     let (fixed, slope) = (part.number("fixed_bytes")?, part.not_negative("bytes_per_example")?);
     if let Some(points) = part.stored::<Vec<MemoryPoint>>("points")? {
         let fit = fit_memory(&points);
-        return fit.map(|fit| Some(fit.largest_batch(free))).map_err(|error| {
+        let too_large = part.stored::<u64>("did_not_fit")?;
+        return fit.map(|fit| Some(sure_batch(&fit, free, too_large))).map_err(|error| {
             part.wrong("points", error.to_string(), "the peaks of a line that grows are needed")
         });
     }
