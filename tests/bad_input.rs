@@ -190,13 +190,16 @@ fn a_device_that_this_build_lacks_names_its_feature() {
     }
 }
 
-/// Names and bytes of the files in a folder.
+/// Names and bytes of the files in a folder and in those below it.
 fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).expect("the folder is there").flatten();
     let mut content: Vec<_> = entries
-        .map(|entry| {
+        .flat_map(|entry| {
+            if entry.path().is_dir() {
+                return content(&entry.path());
+            }
             let bytes = fs::read(entry.path()).expect("the file is readable");
-            (entry.file_name().to_string_lossy().into_owned(), bytes)
+            vec![(entry.file_name().to_string_lossy().into_owned(), bytes)]
         })
         .collect();
     content.sort();

@@ -4,8 +4,10 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 11] =
-    ["advise", "memory", "speed", "noise", "train", "change", "schedule", "data", "fit", "devices", "audit"];
+const COMMANDS: [&str; 12] = [
+    "advise", "memory", "speed", "noise", "train", "change", "schedule", "data", "fit", "devices", "audit",
+    "check",
+];
 const KINDS: [&str; 6] = ["noise", "tradeoff", "speed", "memory", "ridge", "decide"];
 
 /// A place with the data set `small`.
@@ -66,6 +68,23 @@ fn audit_shows_both_tables() {
     let failing = list(&audit, "/stock").iter().filter(|row| row["is_right"] == false).count();
     assert!(10 < failing, "{failing}");
     assert!(list(&audit, "/ours").iter().all(|row| row["is_right"] == true));
+}
+
+#[test]
+fn check_accumulation_proves_the_built_in_models() {
+    let place = place();
+    let check = ["check", "accumulation", "--data", "small", "--model", "mlp", "--batch", "12"];
+    let ran = place.run(&check);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Accumulation is exact for mlp"), "{}", ran.stdout);
+    let report = place.run(&[&check[..], &["--micro-batches", "6,5", "--json"]].concat()).json();
+    assert_eq!((&report["ok"], &report["cause"]), (&true.into(), &serde_json::Value::Null));
+    let rows = list(&report, "/rows").iter();
+    let rows: Vec<_> = rows.map(|row| (text(row, "/dtype"), json::whole(row, "/micro_batch"))).collect();
+    assert_eq!(rows, [("f32", 6), ("f32", 5), ("f64", 6), ("f64", 5)]);
+    let ran = place.run(&["check", "accumulation", "--data", "small", "--batch", "1000000"]);
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("from 2 to the length of the data set"), "{}", ran.stderr);
 }
 
 #[test]

@@ -30,6 +30,7 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
   fit       Fit the statistics of batch size to measurements made anywhere
   devices   List the devices this build can use here
   audit     Check the gradients of candle's layers and of ours against finite differences
+  check     Check what a training relies on, on your own model and data: accumulation
 
 For people who work on the code:
   test      Build and run every test
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         "advise" | "memory" | "speed" | "noise" | "train" | "change" | "schedule" | "data" | "fit"
-        | "devices" | "audit" => {
+        | "devices" | "audit" | "check" => {
             return forward::to_batchwise(&arguments);
         }
         "test" => checks::test(rest),

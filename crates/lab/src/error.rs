@@ -1,6 +1,7 @@
 //! Why no answer could be given.
 
 use crate::process::FailureKind;
+use batchwise_train::checkpoint::CheckpointError;
 use std::path::{Path, PathBuf};
 
 /// Why no answer could be given.
@@ -15,6 +16,12 @@ pub enum LabError {
     /// A training run.
     #[error(transparent)]
     Train(#[from] batchwise_train::TrainError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(Box<CheckpointError>),
+    /// The lines or events of a run.
+    #[error(transparent)]
+    Observe(#[from] batchwise_train::observe::ObserveError),
     /// The model or the device.
     #[error("{0}")]
     Candle(#[from] candle_core::Error),
@@ -68,6 +75,16 @@ pub enum LabError {
     /// Ended by the user.
     #[error("cancelled")]
     Cancelled,
+    /// Ended by the user in good order: how to go on.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+// Boxed, because it names many things.
+impl From<CheckpointError> for LabError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
 }
 
 // Boxed, because an error of the data names many things.
@@ -84,6 +101,16 @@ impl LabError {
         match self {
             Self::Input(_) | Self::Data(_) | Self::MemoryTooSmall { .. } => FailureKind::Input,
             Self::Train(TrainError::Data(_) | TrainError::Config { .. }) => FailureKind::Input,
+            Self::Train(TrainError::MicroBatch(_)) => FailureKind::Input,
+            Self::Checkpoint(error) => match error.as_ref() {
+                // The user's to change; all else is the disk's or ours.
+                CheckpointError::Differs { .. }
+                | CheckpointError::Newer { .. }
+                | CheckpointError::NoneWhole { .. }
+                | CheckpointError::InUse { .. }
+                | CheckpointError::Config { .. } => FailureKind::Input,
+                _ => FailureKind::Fault,
+            },
             Self::NoAdvice(_) => FailureKind::NoAdvice,
             Self::Probe { kind, .. } => *kind,
             _ => FailureKind::Fault,

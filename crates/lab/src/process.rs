@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How to start the program again for one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,16 +85,47 @@ pub enum Ending<T> {
 /// step of the built-in cnn took up to 1.4 times as long with it.
 const SPIN_LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
 
+/// What a parent writes to a child that is to end in good order.
+const STOP: &str = "stop";
+
 static CANCELLED: AtomicBool = AtomicBool::new(false);
-static CHILDREN: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
+static ASKED: AtomicBool = AtomicBool::new(false);
+static CHILDREN: Mutex<Vec<Arc<Running>>> = Mutex::new(Vec::new());
+
+/// A child that runs.
+struct Running {
+    child: Mutex<Child>,
+    /// Its input, which tells it to stop when it closes.
+    stdin: Mutex<Option<ChildStdin>>,
+    /// Whether it knows how to end in good order.
+    can_stop: bool,
+}
 
 /// Ends all children, and makes every later [`run`] fail with [`LabError::Cancelled`].
 pub fn cancel() {
     CANCELLED.store(true, SeqCst);
-    for child in CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for running in lock(&CHILDREN).iter() {
         // A child that has ended already cannot be killed, and need not be.
-        let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+        let _ = lock(&running.child).kill();
     }
+}
+
+/// Asks the children that can to end in good order; where there are none, or at the second time, [`cancel`]s.
+pub fn interrupt() {
+    let children: Vec<_> = lock(&CHILDREN).iter().filter(|running| running.can_stop).cloned().collect();
+    if children.is_empty() || ASKED.swap(true, SeqCst) {
+        return cancel();
+    }
+    for running in children {
+        if let Some(stdin) = lock(&running.stdin).as_mut() {
+            let _ = writeln!(stdin, "{STOP}");
+        }
+    }
+}
+
+/// The child's side of [`interrupt`]: whether it is to end in good order.
+pub fn is_asked_to_stop() -> bool {
+    ASKED.load(SeqCst)
 }
 
 /// Whether [`cancel`] was called.
@@ -102,7 +133,8 @@ pub fn is_cancelled() -> bool {
     CANCELLED.load(SeqCst)
 }
 
-/// Runs one request in a child and returns how it ended; `on_message` sees progress and points.
+/// Runs one request in a child and returns how it ended; `on_message` sees progress and points. `can_stop` says that the
+/// child heeds [`is_asked_to_stop`].
 ///
 /// # Errors
 /// The program does not start, answers something else, reports an error, or the run was cancelled. A child
@@ -110,6 +142,7 @@ pub fn is_cancelled() -> bool {
 pub fn run<T: DeserializeOwned>(
     command: &ChildCommand,
     request: &impl Serialize,
+    can_stop: bool,
     on_message: &mut dyn FnMut(Message),
 ) -> Result<Ending<T>, LabError> {
     if is_cancelled() {
@@ -131,14 +164,13 @@ pub fn run<T: DeserializeOwned>(
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(LabError::protocol("the child has no pipes".to_owned()));
     };
-    let child = Registered::new(child);
-    let last_words = std::thread::spawn(move || tail(stderr));
-    // A child that dies at once closes the pipe; its end is seen below. The pipe stays open until the end,
-    // because its closing tells the child to stop.
+    // A child that dies at once closes the pipe; its end is seen below.
     let mut stdin = stdin;
     if let Some(stdin) = &mut stdin {
         let _ = writeln!(stdin, "{request}");
     }
+    let child = Registered::new(Running { child: Mutex::new(child), stdin: Mutex::new(stdin), can_stop });
+    let last_words = std::thread::spawn(move || tail(stderr));
 
     let mut result = None;
     for line in BufReader::new(stdout).lines() {
@@ -151,7 +183,6 @@ pub fn run<T: DeserializeOwned>(
         }
     }
     let status = child.wait();
-    drop(stdin);
     let last_words = last_words.join().unwrap_or_default();
     if is_cancelled() {
         return Err(LabError::Cancelled);
@@ -177,8 +208,11 @@ pub fn serve<R: DeserializeOwned>(
     let request =
         serde_json::from_str(&line).map_err(|error| LabError::protocol(format!("bad request: {error}")))?;
     std::thread::spawn(move || {
-        let mut rest = Vec::new();
-        let _ = stdin.lock().read_to_end(&mut rest);
+        for line in stdin.lock().lines().map_while(Result::ok) {
+            if line == STOP {
+                ASKED.store(true, SeqCst);
+            }
+        }
         std::process::exit(1);
     });
     // Written whole or not at all: when the parent is gone the watcher ends the process.
@@ -196,32 +230,35 @@ pub fn serve<R: DeserializeOwned>(
 }
 
 /// A child that [`cancel`] knows about for as long as this lives.
-struct Registered(Arc<Mutex<Child>>);
+struct Registered(Arc<Running>);
 
 impl Registered {
-    fn new(child: Child) -> Self {
-        let child = Arc::new(Mutex::new(child));
-        let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
-        children.push(Arc::clone(&child));
+    fn new(running: Running) -> Self {
+        let running = Arc::new(running);
+        lock(&CHILDREN).push(Arc::clone(&running));
         if is_cancelled() {
-            let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+            let _ = lock(&running.child).kill();
         }
-        Self(child)
+        Self(running)
     }
 
     fn wait(&self) -> std::io::Result<ExitStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).wait()
+        lock(&self.0.child).wait()
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).retain(|child| !Arc::ptr_eq(child, &self.0));
-        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lock(&CHILDREN).retain(|running| !Arc::ptr_eq(running, &self.0));
+        let mut child = lock(&self.0.child);
         // An early return must not leave it running.
         let _ = child.kill();
         let _ = child.wait();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The last lines of a stream.

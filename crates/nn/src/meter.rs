@@ -89,10 +89,29 @@ pub fn available_bytes(device: &Device) -> Option<u64> {
     }
 }
 
+/// What the errors of a device whose memory is used up hold, in candle 0.11.1 with cudarc 0.19.10.
+const OUT_OF_MEMORY: [&str; 7] = [
+    // CUDA's driver: CUDA_ERROR_OUT_OF_MEMORY.
+    "OUT_OF_MEMORY",
+    // cuBLAS and cuDNN up to version 8, for their workspaces: …_STATUS_ALLOC_FAILED.
+    "STATUS_ALLOC_FAILED",
+    // cuDNN from version 9.
+    "DEVICE_ALLOCATION_FAILED",
+    // Metal: a buffer that it does not give (candle's name for it), and what a command buffer ends with.
+    "Failed to create metal resource: Buffer",
+    "kIOGPUCommandBufferCallbackErrorOutOfMemory",
+    "kIOAccelCommandBufferCallbackErrorOutOfMemory",
+    "Insufficient Memory",
+];
+
 /// Whether an operation failed because the device's memory is used up.
+///
+/// On the CPU that is never an error: an allocation that the system, or the limit of a
+/// [`memory::CountingAllocator`], refuses ends the process.
 pub fn is_out_of_memory(error: &candle_core::Error) -> bool {
     // The driver's error sits under wrappers that differ by operation; its name is in the text of them all.
-    error.to_string().contains("OUT_OF_MEMORY")
+    let text = error.to_string();
+    OUT_OF_MEMORY.iter().any(|name| text.contains(name))
 }
 
 #[cfg(feature = "cuda")]

@@ -60,7 +60,7 @@ impl Parameters {
     }
 
     /// Variables and buffers in name order.
-    fn all(&self) -> BTreeMap<String, Var> {
+    pub(crate) fn all(&self) -> BTreeMap<String, Var> {
         self.named().into_iter().chain(self.buffers()).collect()
     }
 
@@ -146,7 +146,7 @@ impl Parameters {
             }
         }
         for (name, var) in &vars {
-            var.set(&values[name])?;
+            var.set(&values[name].to_device(var.device())?)?;
         }
         Ok(())
     }

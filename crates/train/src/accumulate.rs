@@ -66,7 +66,7 @@ pub(crate) fn accumulate(
             let _span = tracing::trace_span!("forward").entered();
             random::with_first_example(first_example, || task.model.forward_t(&data.inputs, true))?
         };
-        let loss = (task.loss)(&output, &data.targets)?;
+        let loss = (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?;
         drop(output);
         let _span = tracing::trace_span!("backward").entered();
         let share = loss.sum.affine(1.0 / expected, 0.0)?;
@@ -110,7 +110,7 @@ pub(crate) fn accumulate(
 }
 
 /// The norms by example, each of the same weight, from those by parameter.
-fn of_examples(
+pub(crate) fn of_examples(
     task: &Task,
     norms: &ExampleNorms,
     weight: f64,
@@ -159,16 +159,27 @@ impl LossTotal {
 }
 
 impl Accumulated {
+    /// From what was measured elsewhere; the weights of `micro` are in examples.
+    pub(crate) fn from_parts(loss: f64, n_micro_batches: usize, micro: Vec<(f64, Vec<f64>)>) -> Self {
+        Self { loss, n_micro_batches, micro }
+    }
+
+    /// The weight of each micro-batch, or example, and the squared norm of its mean gradient for each parameter; empty
+    /// without a tap.
+    pub(crate) fn micro_norms2(&self) -> &[(f64, Vec<f64>)] {
+        &self.micro
+    }
+
     /// The noise of the batch, if its norms were tapped and there were at least two micro-batches.
-    pub(crate) fn noise(&self, gradients: &Gradients) -> Result<Option<NoiseReading>, TrainError> {
+    /// `norms2` are the squared norms of the batch's mean gradient by parameter.
+    pub(crate) fn noise(&self, norms2: &[f64]) -> Result<Option<NoiseReading>, TrainError> {
         if self.micro.len() < 2 {
             return Ok(None);
         }
-        let groups = gradients
-            .norms2()?
-            .into_iter()
+        let groups = norms2
+            .iter()
             .enumerate()
-            .map(|(i, batch_norm2)| {
+            .map(|(i, &batch_norm2)| {
                 let norms: Vec<MicroNorm> = self
                     .micro
                     .iter()
@@ -179,6 +190,19 @@ impl Accumulated {
             .collect::<Result<Vec<_>, _>>()?;
         let total = batchwise_estimate::noise::add(&groups);
         Ok(Some(NoiseReading { groups, total, loss: self.loss }))
+    }
+}
+
+/// Targets that are values, in the dtype of the model; the loader gives f32.
+pub(crate) fn in_dtype_of(output: &Tensor, targets: &Tensor) -> Result<Tensor, TrainError> {
+    let differ = targets.dtype().is_float() && output.dtype().is_float() && targets.dtype() != output.dtype();
+    Ok(if differ { targets.to_dtype(output.dtype())? } else { targets.clone() })
+}
+
+/// Takes in and drops what was requested and not received, also where it failed: what is still wanted is requested anew.
+pub(crate) fn forget_requests(loader: &mut Loader) {
+    while 0 < loader.n_outstanding() {
+        drop(loader.receive());
     }
 }
 

@@ -19,14 +19,9 @@
 //! let config = MlpConfig { inputs: 784, hidden: vec![32], classes: 10 };
 //! let model = Mlp::new(&config, parameters.builder(1, DType::F32, &Device::Cpu))?;
 //! let task = Task::new(parameters, Box::new(model), loss::cross_entropy, Device::Cpu);
-//! let run = Run {
-//!     plan: Plan::constant(100, Schedule::constant(LearningRate(0.05))),
-//!     micro_batch: 32,
-//!     total: Examples(500),
-//!     optimizer: OptimizerConfig::Sgd(SgdConfig::USUAL),
-//!     seed: 1,
-//!     tap: Tap::Norms,
-//! };
+//! let plan = Plan::constant(100, Schedule::constant(LearningRate(0.05)));
+//! let optimizer = OptimizerConfig::Sgd(SgdConfig::USUAL);
+//! let run = Run { tap: Tap::Norms, ..Run::new(plan, 32, Examples(500), optimizer, 1) };
 //! let mut trainer = Trainer::new(task, data.train, run)?;
 //! while let Some(step) = trainer.step()? {
 //!     assert_eq!(step.n_micro_batches, 4); // 32 + 32 + 32 + 4
@@ -34,21 +29,39 @@
 //! # Ok::<(), batchwise_train::TrainError>(())
 //! ```
 //!
-//! The crate does not know what a probe or a report is, and never reads a clock.
+//! The crate does not know what a probe or a report is, and reads no clock but to time its phases.
 
 #![warn(missing_docs)]
 
 mod accumulate;
+pub mod average;
+pub mod best;
+pub mod check;
+pub mod checkpoint;
 mod error;
 mod evaluate;
+pub mod frozen;
+pub mod generalisation;
+mod kept;
+mod micro;
 mod noise;
+pub mod observe;
+pub mod parallel;
+pub mod period;
 mod plan;
+mod run;
+mod state;
+pub mod target;
 mod task;
 mod trainer;
+mod update;
 
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, evaluate_on};
+pub use micro::{MicroBatch, MicroBatchError, PATIENCE};
 pub use noise::{NoiseReading, Tap, measure_noise, measure_noise_of_examples};
-pub use plan::{Adaptive, Follow, Plan};
+pub use plan::{Adaptive, Follow, Plan, PlanState};
+pub use run::{Clip, OnNonFinite, Run, StepReport};
+pub use state::{Numbers, State};
 pub use task::Task;
-pub use trainer::{Run, StepReport, Trainer};
+pub use trainer::Trainer;

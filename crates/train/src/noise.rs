@@ -81,5 +81,6 @@ fn reading(
     tap: Tap,
 ) -> Result<Option<NoiseReading>, TrainError> {
     let mut gradients = Gradients::new();
-    accumulate(task, loader, positions, micro_batch, None, tap, &mut gradients)?.noise(&gradients)
+    let accumulated = accumulate(task, loader, positions, micro_batch, None, tap, &mut gradients)?;
+    accumulated.noise(&gradients.norms2()?)
 }

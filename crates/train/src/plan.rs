@@ -4,8 +4,9 @@ use crate::{NoiseReading, TrainError};
 use batchwise_estimate::fieller::{Ratio, fieller};
 use batchwise_estimate::noise::Measurement;
 use batchwise_estimate::time::TimeCurve;
-use batchwise_schedule::controller::{Controller, Observation, Phi, Policy, Verdict};
+use batchwise_schedule::controller::{Controller, Observation, Phi, Policy, State, Verdict};
 use batchwise_schedule::{BatchSpec, Examples, LearningRate, Pair, RunLength, Scaling, Schedule, scale};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// What batch size and learning rate the steps of a run have.
@@ -49,12 +50,25 @@ pub struct Adaptive {
 }
 
 /// Sums of an interval that is not over.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Open {
     n: u64,
     g2: f64,
     tr_sigma: f64,
     loss: f64,
+}
+
+/// What a plan remembers of the run so far: nothing, where all is laid down beforehand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanState(Option<AdaptiveState>);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct AdaptiveState {
+    controller: State,
+    factor: f64,
+    next_reading: u64,
+    open: Open,
+    window: Vec<(Measurement, f64)>,
 }
 
 /// Intervals in a run.
@@ -108,6 +122,55 @@ impl Plan {
         match self {
             Self::Fixed(pair) => pair.schedule(),
             Self::Adaptive(adaptive) => &adaptive.lr,
+        }
+    }
+
+    /// What the plan remembers.
+    #[must_use]
+    pub fn state(&self) -> PlanState {
+        PlanState(match self {
+            Self::Fixed(_) => None,
+            Self::Adaptive(adaptive) => Some(AdaptiveState {
+                controller: adaptive.controller.state(),
+                factor: adaptive.factor,
+                next_reading: adaptive.next_reading,
+                open: adaptive.open,
+                window: adaptive.window.iter().copied().collect(),
+            }),
+        })
+    }
+
+    /// Goes on from what a plan of the same settings remembered.
+    ///
+    /// # Errors
+    /// A state of another kind of plan, or out of the controller's bounds; then nothing changes.
+    pub fn restore(&mut self, state: &PlanState) -> Result<(), TrainError> {
+        let wrong = |found: String| TrainError::Config {
+            name: "the saved state of the batch size",
+            found,
+            allowed: "that of a run with the same settings",
+        };
+        match (self, &state.0) {
+            (Self::Fixed(_), None) => Ok(()),
+            (Self::Fixed(_), Some(_)) => Err(wrong("that of an adaptive batch size".to_owned())),
+            (Self::Adaptive(_), None) => Err(wrong("that of a batch size laid down beforehand".to_owned())),
+            (Self::Adaptive(adaptive), Some(state)) => {
+                let window_fits = state.window.len() <= WINDOW
+                    && state
+                        .window
+                        .iter()
+                        .all(|(m, loss)| m.g2.is_finite() && m.tr_sigma.is_finite() && loss.is_finite());
+                if !(window_fits && state.factor.is_finite() && 0.0 < state.factor) {
+                    return Err(wrong("one no run can have".to_owned()));
+                }
+                adaptive.controller.restore(state.controller).map_err(|e| wrong(e.to_string()))?;
+                adaptive.factor = state.factor;
+                adaptive.next_reading = state.next_reading;
+                adaptive.open = state.open;
+                adaptive.window = state.window.iter().copied().collect();
+                adaptive.measure_phi();
+                Ok(())
+            }
         }
     }
 
@@ -213,9 +276,7 @@ impl Adaptive {
         if self.window.len() < FEWEST {
             return None;
         }
-        let column = |f: &dyn Fn(&(Measurement, f64)) -> f64| self.window.iter().map(f).collect::<Vec<f64>>();
-        let (tr_sigma, g2) = (column(&|w| w.0.tr_sigma), column(&|w| w.0.g2));
-        self.phi = fieller(&tr_sigma, &g2, CONFIDENCE);
+        let (tr_sigma, g2) = self.measure_phi();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let seconds = self.step_times.as_ref().map(|curve| move |batch: f64| curve.seconds(batch));
         let observation = Observation {
@@ -226,7 +287,7 @@ impl Adaptive {
             },
             g2: Some(mean(&g2)),
             tr_sigma: Some(mean(&tr_sigma)),
-            loss: Some(mean(&column(&|w| w.1))),
+            loss: Some(mean(&self.window.iter().map(|w| w.1).collect::<Vec<_>>())),
             learning_rate: Some(step.learning_rate),
             dataset_size: Some(step.dataset_size),
             seconds: seconds.as_ref().map(|f| f as &dyn Fn(f64) -> f64),
@@ -237,6 +298,15 @@ impl Adaptive {
             self.factor *= self.gain(&verdict);
         }
         Some(verdict)
+    }
+
+    /// φ from the window, and the window's tr Σ and ‖G‖², interval by interval.
+    fn measure_phi(&mut self) -> (Vec<f64>, Vec<f64>) {
+        let (tr_sigma, g2): (Vec<f64>, Vec<f64>) = self.window.iter().map(|w| (w.0.tr_sigma, w.0.g2)).unzip();
+        if FEWEST <= self.window.len() {
+            self.phi = fieller(&tr_sigma, &g2, CONFIDENCE);
+        }
+        (tr_sigma, g2)
     }
 
     /// What a change of batch size multiplies the learning rate by.

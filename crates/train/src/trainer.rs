@@ -1,78 +1,31 @@
 //! One run, step by step.
 
-use crate::accumulate::accumulate;
-use crate::plan::Finished;
-use crate::{NoiseReading, Plan, Tap, Task, TrainError};
+use crate::accumulate::{Accumulated, accumulate, forget_requests};
+use crate::kept::Kept;
+use crate::update::Update;
+use crate::{MicroBatch, Plan, Run, StepReport, Tap, Task, TrainError};
 use batchwise_data::{Dataset, Loader, LoaderStats, Order};
-use batchwise_estimate::fieller::Ratio;
 use batchwise_nn::Gradients;
-use batchwise_nn::optim::{Optimizer, OptimizerConfig};
-use batchwise_schedule::controller::Verdict;
-use batchwise_schedule::{Examples, LearningRate, Schedule, Steps};
+use batchwise_nn::optim::Optimizer;
+use batchwise_schedule::{Examples, Steps};
+use candle_core::Tensor;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The settings of one run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
-    /// Examples of each optimizer step, at least 1, and its learning rate. The last batch of an epoch, and of the run, is
-    /// shorter where it must be.
-    pub plan: Plan,
-    /// Examples of one forward and backward pass, at least 1; changes memory and speed only.
-    pub micro_batch: u64,
-    /// Where the run ends.
-    pub total: Examples,
-    /// The optimizer and its hyper-parameters.
-    pub optimizer: OptimizerConfig,
-    /// Of the order of the examples.
-    pub seed: u64,
-    /// Whether each step measures the gradient noise.
-    pub tap: Tap,
-}
-
-impl Run {
-    /// An endless run that learns nothing: its steps cost what steps of a training cost, while the loss does
-    /// not fall to where gradients become denormal numbers. For measurements of time and memory.
-    pub fn idle(batch: u64, micro_batch: u64, optimizer: OptimizerConfig, seed: u64) -> Self {
-        let plan = Plan::constant(batch, Schedule::constant(LearningRate(0.0)));
-        Self { plan, micro_batch, total: Examples(u64::MAX), optimizer, seed, tap: Tap::Off }
-    }
-}
-
-/// What one step did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepReport {
-    /// This step, counted from 0.
-    pub step: Steps,
-    /// Examples processed after it.
-    pub progress: Examples,
-    /// Examples in its batch.
-    pub batch: u64,
-    /// Its batch size as planned.
-    pub batch_size: u64,
-    /// Micro-batches it took.
-    pub n_micro_batches: usize,
-    /// Mean loss over the batch, before the update.
-    pub loss: f64,
-    /// The learning rate of the update.
-    pub learning_rate: LearningRate,
-    /// The gradient noise, if tapped and there were at least two micro-batches.
-    pub noise: Option<NoiseReading>,
-    /// φ over the last readings, where the batch size follows it.
-    pub phi: Option<Ratio>,
-    /// What was decided of the batch size after this step, where it follows measurements and a reading was due.
-    pub verdict: Option<Verdict>,
-}
 
 /// A run in progress.
 pub struct Trainer {
     task: Task,
     run: Run,
+    /// Makes the micro-batch smaller where memory is short, if asked for.
+    micro: Option<MicroBatch>,
     loader: Loader,
     optimizer: Box<dyn Optimizer>,
     gradients: Gradients,
     progress: Examples,
     steps: Steps,
+    skipped: u64,
+    watch: bool,
 }
 
 impl Trainer {
@@ -81,101 +34,112 @@ impl Trainer {
     /// # Errors
     /// A batch or micro-batch of 0, a learning rate that is not finite, data and device errors.
     pub fn new(task: Task, dataset: Arc<dyn Dataset>, run: Run) -> Result<Self, TrainError> {
-        let size = |name, value: u64| match value {
-            0 => Err(TrainError::Config { name, found: value.to_string(), allowed: "at least 1" }),
-            _ => Ok(()),
-        };
-        size("the batch size", run.plan.base())?;
-        size("the micro-batch size", run.micro_batch)?;
-        let peak = run.plan.schedule().peak().0;
-        if !(peak.is_finite() && 0.0 <= peak) {
-            let found = peak.to_string();
-            return Err(TrainError::Config {
-                name: "the learning rate",
-                found,
-                allowed: "finite and not negative",
-            });
-        }
+        run.check()?;
         let order = Order::new(run.seed, dataset.len())?;
         let loader = Loader::new(dataset, order, task.device.clone())?;
         let optimizer = run.optimizer.build(&task.parameters)?;
-        let (progress, steps) = (Examples(0), Steps(0));
-        Ok(Self { task, run, loader, optimizer, gradients: Gradients::new(), progress, steps })
+        Ok(Self {
+            task,
+            run,
+            micro: None,
+            loader,
+            optimizer,
+            gradients: Gradients::new(),
+            progress: Examples(0),
+            steps: Steps(0),
+            skipped: 0,
+            watch: false,
+        })
     }
 
     /// One optimizer update, or `None` at the end of the run.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] when the loss is not finite (the update is not made); data and device
-    /// errors.
+    /// [`TrainError::NonFinite`] and [`TrainError::NonFiniteGradient`] where the run stops at them (the update is not
+    /// made); data and device errors.
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let Some(batch) = self.batch_at(self.progress.0) else { return Ok(None) };
-        let progress = Examples(batch.end);
-        let next = self
-            .batch_at(batch.end)
-            .map(|next| next.start..next.end.min(next.start.saturating_add(self.run.micro_batch)));
-        let tap = self.tap(batch.end - batch.start);
-        let accumulated = accumulate(
-            &self.task,
-            &mut self.loader,
-            batch.clone(),
-            self.run.micro_batch,
-            next,
-            tap,
-            &mut self.gradients,
-        )?;
-        let batch_size = self.run.plan.batch(self.progress);
-        let learning_rate = self.run.plan.learning_rate(self.progress, progress);
-        if !accumulated.loss.is_finite() {
-            let (loss, step, progress) = (accumulated.loss, self.steps, self.progress);
-            return Err(TrainError::NonFinite { loss, step, progress, learning_rate });
-        }
-        let noise = match tap {
-            Tap::Off => None,
-            Tap::Norms | Tap::Examples => accumulated.noise(&self.gradients)?,
+        let n_examples = batch.end - batch.start;
+        let first = self.micro.as_ref().map_or(self.run.micro_batch, MicroBatch::first);
+        let tap = self.run.tap_at(self.steps, n_examples, first);
+        let accumulated = self.accumulate_in_memory(batch.clone(), tap)?;
+        let micro_batch = self.run.micro_batch;
+        let update = Update {
+            task: &self.task,
+            run: &mut self.run,
+            optimizer: self.optimizer.as_mut(),
+            gradients: &mut self.gradients,
+            skipped: &mut self.skipped,
+            watch: std::mem::take(&mut self.watch),
+            dataset_size: self.loader.order().len(),
         };
-        {
-            let _span = tracing::trace_span!("optimizer").entered();
-            self.optimizer.step(&self.task.parameters, &self.gradients, learning_rate.0)?;
-        }
+        let report = update.finish(self.steps, batch, tap, &accumulated)?;
         // Freed here, so that the next forward pass does not hold them beside its activations.
         self.gradients.clear();
-        let verdict = self.run.plan.observe(&Finished {
-            progress,
-            loss: accumulated.loss,
-            learning_rate,
-            noise: noise.as_ref(),
-            dataset_size: self.loader.order().len(),
-        });
-        let report = StepReport {
-            step: self.steps,
-            progress,
-            batch: batch.end - batch.start,
-            batch_size,
-            n_micro_batches: accumulated.n_micro_batches,
-            loss: accumulated.loss,
-            learning_rate,
-            noise,
-            phi: self.run.plan.phi().cloned(),
-            verdict,
-        };
-        self.progress = progress;
+        if let Some(micro) = &mut self.micro {
+            micro.on_good_step(micro_batch.min(n_examples));
+            self.run.micro_batch = micro.size();
+        }
+        self.progress = report.progress;
         self.steps.0 += 1;
         Ok(Some(report))
     }
 
-    /// What the next step measures: what the run asks for, and what its plan needs to know.
-    fn tap(&self, batch: u64) -> Tap {
-        match self.run.tap {
-            Tap::Off if self.run.plan.wants_noise() => {
-                if batch <= self.run.micro_batch {
-                    Tap::Examples
-                } else {
-                    Tap::Norms
-                }
-            }
-            tap => tap,
+    /// The gradient of a batch; where memory runs out and the micro-batch may follow it, again with a smaller one.
+    ///
+    /// An attempt leaves nothing behind: what it has added up is dropped, what it has requested is forgotten, and what
+    /// layers keep but do not train is put back.
+    fn accumulate_in_memory(&mut self, batch: Range<u64>, tap: Tap) -> Result<Accumulated, TrainError> {
+        let next = self.batch_at(batch.end);
+        let kept = match self.micro {
+            Some(_) => Kept::of(&self.task)?,
+            None => Kept::default(),
+        };
+        loop {
+            let size = self.run.micro_batch;
+            let next = next.clone().map(|next| next.start..next.end.min(next.start.saturating_add(size)));
+            let (task, loader, gradients) = (&self.task, &mut self.loader, &mut self.gradients);
+            let error = match accumulate(task, loader, batch.clone(), size, next, tap, gradients) {
+                Ok(accumulated) => return Ok(accumulated),
+                Err(error) => error,
+            };
+            let Some(micro) = self.micro.as_mut().filter(|_| error.is_out_of_memory()) else {
+                return Err(error);
+            };
+            self.gradients.clear();
+            forget_requests(&mut self.loader);
+            kept.put_back()?;
+            // A GPU frees in the order of its work.
+            self.task.device.synchronize()?;
+            self.run.micro_batch = micro.on_out_of_memory(size.min(batch.end - batch.start))?;
+            tracing::warn!(%error, from = size, to = self.run.micro_batch, "out of memory: the batch is repeated");
         }
+    }
+
+    /// From now on a step that runs out of memory is repeated with a smaller micro-batch, which grows back later; batch,
+    /// data and learning rate stay as they are. Without this call such a step is an error, as measurements of memory need it.
+    ///
+    /// The result is that of a run which has used these micro-batches from the start: equal to rounding to that of any other,
+    /// if [`crate::check::accumulation`] passes. Only the forward and backward passes are repeated: memory that runs out
+    /// within the update of the parameters ends the run, as a part of them may have been updated.
+    pub fn follow_memory(&mut self, micro: MicroBatch) {
+        self.run.micro_batch = micro.size();
+        self.micro = Some(micro);
+    }
+
+    /// How the micro-batch follows memory, if it does.
+    pub fn micro_batch(&self) -> Option<&MicroBatch> {
+        self.micro.as_ref()
+    }
+
+    /// Makes the next step measure the norm of its update, which costs a copy of the parameters.
+    pub fn watch_next_step(&mut self) {
+        self.watch = true;
+    }
+
+    /// Batches left out so far because their loss or gradient was not finite.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// From now on batches and micro-batches have these sizes; learning rate and data order stay as they are.
@@ -187,9 +151,38 @@ impl Trainer {
             let found = format!("{batch} in micro-batches of {micro_batch}");
             return Err(TrainError::Config { name: "the batch size", found, allowed: "at least 1" });
         }
+        if let Some(micro) = &mut self.micro {
+            *micro = MicroBatch::new(micro_batch, micro.patience())?;
+        }
         self.run.plan = Plan::constant(batch, self.run.plan.schedule().clone());
         self.run.micro_batch = micro_batch;
         Ok(())
+    }
+
+    /// The settings, as they are now.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Batch size and learning rate over the run, as they are now.
+    pub fn plan(&self) -> &Plan {
+        &self.run.plan
+    }
+
+    /// Replaces the optimizer's state.
+    pub(crate) fn load_optimizer(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
+        Ok(self.optimizer.load_state(state)?)
+    }
+
+    /// The next step is the one after these. What the loader has prefetched for another is dropped when it arrives.
+    pub(crate) fn resume_at(&mut self, plan: Plan, progress: Examples, steps: Steps, skipped: u64) {
+        self.run.plan = plan;
+        (self.progress, self.steps, self.skipped) = (progress, steps, skipped);
+    }
+
+    /// Examples of the training set.
+    pub fn dataset_size(&self) -> u64 {
+        self.loader.order().len()
     }
 
     /// Examples processed so far.

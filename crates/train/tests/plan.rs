@@ -6,7 +6,7 @@ use batchwise_nn::models::{Mlp, MlpConfig};
 use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, fingerprint, loss};
 use batchwise_schedule::{BatchSpec, Examples, LrSpec, RunLength, Scaling};
-use batchwise_train::{Adaptive, Follow, Plan, Run, StepReport, Tap, Task, Trainer};
+use batchwise_train::{Adaptive, Follow, Plan, Run, StepReport, Task, Trainer};
 use candle_core::{DType, Device};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn task() -> Task {
 
 fn run(plan: Plan, micro_batch: u64, total: u64) -> Run {
     let optimizer = OptimizerConfig::Sgd(SgdConfig::USUAL);
-    Run { plan, micro_batch, total: Examples(total), optimizer, seed: 5, tap: Tap::Off }
+    Run::new(plan, micro_batch, Examples(total), optimizer, 5)
 }
 
 fn length(total: u64, epoch: u64) -> RunLength {

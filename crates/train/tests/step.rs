@@ -59,17 +59,8 @@ fn glyphs(len: u64) -> Arc<dyn Dataset> {
 }
 
 fn run(batch: u64, micro_batch: u64, total: u64) -> Run {
-    Run {
-        plan: Plan::constant(
-            batch,
-            Schedule::warmup_cosine(LearningRate(0.05), Examples(total / 10), Examples(total)),
-        ),
-        micro_batch,
-        total: Examples(total),
-        optimizer: SGD,
-        seed: 9,
-        tap: Tap::Off,
-    }
+    let lr = Schedule::warmup_cosine(LearningRate(0.05), Examples(total / 10), Examples(total));
+    Run::new(Plan::constant(batch, lr), micro_batch, Examples(total), SGD, 9)
 }
 
 fn train(kind: Kind, dtype: DType, len: u64, run: Run) -> Trainer {

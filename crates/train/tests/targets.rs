@@ -15,7 +15,7 @@ use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, gradients::norm2};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
 use batchwise_train::{
-    NoiseReading, Plan, Run, Tap, Task, Trainer, evaluate, measure_noise, measure_noise_of_examples,
+    NoiseReading, Plan, Run, Task, Trainer, evaluate, measure_noise, measure_noise_of_examples,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ModuleT;
@@ -126,14 +126,8 @@ fn mixtures() -> Arc<dyn Dataset> {
 }
 
 fn run(batch: u64, micro_batch: u64, total: u64) -> Run {
-    Run {
-        plan: Plan::constant(batch, Schedule::constant(LearningRate(0.05))),
-        micro_batch,
-        total: Examples(total),
-        optimizer: OptimizerConfig::Sgd(SgdConfig::USUAL),
-        seed: 9,
-        tap: Tap::Off,
-    }
+    let plan = Plan::constant(batch, Schedule::constant(LearningRate(0.05)));
+    Run::new(plan, micro_batch, Examples(total), OptimizerConfig::Sgd(SgdConfig::USUAL), 9)
 }
 
 fn train(kind: Kind, run: Run) -> (Trainer, Vec<f64>) {

@@ -57,7 +57,7 @@ impl Cli {
                 if process::is_cancelled() {
                     std::process::exit(130);
                 }
-                process::cancel();
+                process::interrupt();
             });
         }
         match commands::run(&self, &arguments) {
@@ -108,7 +108,7 @@ fn fail(error: &LabError) -> ExitCode {
     tracing::debug!(?error);
     show::error(&error.to_string());
     match (error, error.kind()) {
-        (LabError::Cancelled, _) => ExitCode::from(130),
+        (LabError::Cancelled | LabError::Stopped(_), _) => ExitCode::from(130),
         (_, FailureKind::Input) => ExitCode::from(2),
         (_, FailureKind::NoAdvice) => ExitCode::from(3),
         (_, FailureKind::Fault) => ExitCode::from(1),

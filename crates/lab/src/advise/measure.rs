@@ -114,7 +114,7 @@ impl Probes<'_> {
         let micro_batches: Vec<u64> = steps.iter().map(|(_, micro)| *micro).collect();
         let request = Request::Memory(memory::Request { steps, limit_bytes: limit.usable() });
         let on_event = &mut *self.on_event;
-        let ending = run::<memory::Measured>(self.child, &request, &mut |message| {
+        let ending = run::<memory::Measured>(self.child, &request, false, &mut |message| {
             if let Message::Point { value } = &message {
                 points.extend(serde_json::from_value::<MemoryPoint>(value.clone()));
             }
@@ -179,14 +179,16 @@ impl Probes<'_> {
     ) -> Result<trial::Outcome, LabError> {
         let batch = request.batch;
         let on_event = &mut *self.on_event;
-        let ending = run(self.child, &Request::Trial(request), &mut |message| match message {
-            Message::Progress { done, total, note } => {
-                let note = format!("batch {batch}, {note}");
-                on_event(Event::Progress { done: number * total + done, total: of * total, note });
-            }
-            Message::Point { value } => on_line(value),
-            Message::Done { .. } | Message::Failed { .. } => {}
-        })?;
+        let can_stop = request.keep.is_some();
+        let ending =
+            run(self.child, &Request::Trial(Box::new(request)), can_stop, &mut |message| match message {
+                Message::Progress { done, total, note } => {
+                    let note = format!("batch {batch}, {note}");
+                    on_event(Event::Progress { done: number * total + done, total: of * total, note });
+                }
+                Message::Point { value } => on_line(value),
+                Message::Done { .. } | Message::Failed { .. } => {}
+            })?;
         finished("training", ending)
     }
 
@@ -219,7 +221,7 @@ impl Probes<'_> {
     /// Runs a probe that must not die.
     fn done<T: DeserializeOwned>(&mut self, name: &'static str, request: &Request) -> Result<T, LabError> {
         let on_event = &mut *self.on_event;
-        let ending = run(self.child, request, &mut |message| pass_on(message, on_event))?;
+        let ending = run(self.child, request, false, &mut |message| pass_on(message, on_event))?;
         finished(name, ending)
     }
 }

@@ -428,6 +428,7 @@ fn confirm(
                 tap: false,
                 limit_bytes: Some(settings.memory.bytes),
                 weights: None,
+                keep: None,
             };
             let learning_rate = request.learning_rate;
             let outcome = probes.trial(request, confirmation.len() as u64, n_trials, &mut |_| {})?;

@@ -8,7 +8,7 @@ use crate::LabError;
 use batchwise_data::{Loader, Order};
 use batchwise_estimate::ridge::{BestLr, Edge, LrPoint, best_learning_rate};
 use batchwise_schedule::{Examples, LearningRate, Schedule};
-use batchwise_train::{Plan, Run, Tap, Trainer, evaluate_on};
+use batchwise_train::{Plan, Run, Trainer, evaluate_on};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -83,14 +83,8 @@ pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Resu
 /// at the start.
 fn loss_after(context: &Context<'_>, request: &Request, learning_rate: f64) -> Result<Option<f64>, LabError> {
     let total = Examples(request.examples);
-    let run = Run {
-        plan: Plan::constant(request.batch, schedule(learning_rate, total)),
-        micro_batch: request.micro_batch,
-        total,
-        optimizer: context.workload.optimizer(),
-        seed: context.seed,
-        tap: Tap::Off,
-    };
+    let plan = Plan::constant(request.batch, schedule(learning_rate, total));
+    let run = Run::new(plan, request.micro_batch, total, context.workload.optimizer(), context.seed);
     let mut trainer = Trainer::new(context.task(context.seed)?, Arc::clone(&context.data.train), run)?;
     let mut first = None;
     loop {

@@ -39,7 +39,7 @@ pub enum Request {
     /// Loss by learning rate.
     LearningRate(learning_rate::Request),
     /// One short training.
-    Trial(trial::Request),
+    Trial(Box<trial::Request>),
 }
 
 /// Where a probe says how far it is.

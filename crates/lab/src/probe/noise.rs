@@ -8,7 +8,7 @@ use crate::process::Message;
 use batchwise_data::{Loader, Order};
 use batchwise_estimate::noise::{Measurement, estimate};
 use batchwise_schedule::Examples;
-use batchwise_train::{NoiseReading, Plan, Run, Tap, Task, Trainer, measure_noise};
+use batchwise_train::{NoiseReading, Plan, Run, Task, Trainer, measure_noise};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -54,14 +54,8 @@ pub struct Measured {
 /// A workload that cannot be built, data errors, fewer than two micro-batches per measurement.
 pub fn measure(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<Measured, LabError> {
     let total = Examples(request.examples);
-    let run = Run {
-        plan: Plan::constant(request.batch, schedule(request.learning_rate, total)),
-        micro_batch: request.train_micro_batch,
-        total,
-        optimizer: context.workload.optimizer(),
-        seed: context.seed,
-        tap: Tap::Off,
-    };
+    let plan = Plan::constant(request.batch, schedule(request.learning_rate, total));
+    let run = Run::new(plan, request.train_micro_batch, total, context.workload.optimizer(), context.seed);
     let train = &context.data.train;
     let mut trainer = Trainer::new(context.task(context.seed)?, Arc::clone(train), run)?;
     let mut points = Vec::new();

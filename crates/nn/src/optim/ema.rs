@@ -70,7 +70,8 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// The averages of parameters that have not moved yet: copies of their values.
+    /// The averages of parameters that have not moved yet, and of running statistics, which belong to them: copies of
+    /// their values.
     ///
     /// # Errors
     /// A decay out of its range, a device error.
@@ -96,7 +97,7 @@ impl Ema {
         }
         self.check(parameters)?;
         let lerp = Lerp { take: self.decay.taken(examples) };
-        let named = parameters.named();
+        let named = parameters.all();
         self.averages
             .iter_mut()
             .zip(&named)
@@ -110,7 +111,7 @@ impl Ema {
     /// Parameters that are not those of the averages: then nothing changes. A device error: then some are exchanged.
     pub fn swap(&mut self, parameters: &Parameters) -> Result<()> {
         self.check(parameters)?;
-        for ((_, a), (_, w)) in self.averages.iter_mut().zip(parameters.named()) {
+        for ((_, a), (_, w)) in self.averages.iter_mut().zip(parameters.all()) {
             let weights = w.as_detached_tensor().copy()?;
             w.set(a)?;
             *a = weights;
@@ -158,9 +159,13 @@ impl Ema {
     }
 
     fn check(&self, parameters: &Parameters) -> Result<()> {
-        let named = parameters.named();
+        let named = parameters.all();
         if named.len() != self.averages.len() {
-            bail!("averages of {} parameters for {}", self.averages.len(), named.len());
+            bail!(
+                "averages of {} parameters and running statistics for {}",
+                self.averages.len(),
+                named.len()
+            );
         }
         for ((own, a), (name, w)) in self.averages.iter().zip(&named) {
             if own != name || a.shape() != w.shape() || a.dtype() != w.dtype() {

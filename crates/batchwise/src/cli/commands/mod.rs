@@ -3,6 +3,7 @@
 mod advise;
 mod audit;
 mod change;
+mod check;
 mod data;
 mod devices;
 mod fit;
@@ -36,6 +37,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Fit(arguments) => fit::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
+        Command::Check(arguments) => check::run(cli, options, arguments),
         Command::Probe => serve(cli, options),
     }
 }

@@ -1,0 +1,185 @@
+//! `train`: one run, with its lines, its checkpoints, its weights and `train.json`.
+
+mod course;
+mod result;
+mod resume;
+
+use super::{Session, output};
+use crate::cli::arguments::TrainArguments;
+use crate::cli::show::{self, Progress};
+use crate::cli::{Cli, Options};
+use batchwise_lab::output::Output;
+use batchwise_lab::probe::trial::{self, Keep, Stopped};
+use batchwise_lab::provenance::Provenance;
+use batchwise_lab::report::course as picture;
+use batchwise_lab::{LabError, advise};
+use batchwise_schedule::{Examples, Length};
+use batchwise_train::observe::{Record, event_file_name};
+use course::{Course, micro_batch};
+use result::TrainResult;
+use resume::RunFile;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Seconds between checkpoints unless the user says otherwise.
+const CHECKPOINT_SECONDS: f64 = 300.0;
+/// Share of the run between evaluations unless the user says otherwise, where there is something to reach.
+const EVALUATE_EVERY: Length = Length::Fraction(0.05);
+
+pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> Result<(), LabError> {
+    match &arguments.resume {
+        Some(folder) => resume::run(cli, options, arguments, folder),
+        None => start(cli, options, arguments),
+    }
+}
+
+fn start(cli: &Cli, options: &Options, arguments: &TrainArguments) -> Result<(), LabError> {
+    let session = Session::open(cli, options)?;
+    let mut progress = Progress::new(options);
+    let n = session.data.train.len();
+    let examples = arguments.examples.unwrap_or_else(|| n.saturating_mul(arguments.epochs.unwrap_or(1)));
+    let subject = session.subject()?;
+    let mut plan = Course::of(&session, &subject, arguments, examples)?;
+    let output = output(options, &format!("train-{}", session.workload.model_name()))?;
+    let micro_batch = micro_batch(&session, options, arguments, plan.largest, &mut progress)?;
+    plan.measure_steps(&session, &subject, options, &mut progress)?;
+    let provenance = session.provenance()?;
+    output.write_json("provenance.json", &provenance)?;
+    let request = trial::Request {
+        batch: plan.request.batch.base,
+        micro_batch,
+        learning_rate: plan.peak,
+        course: Some(plan.request),
+        examples,
+        seed: options.seed,
+        tap: arguments.noise.is_some(),
+        limit_bytes: options.memory,
+        weights: Some(output.path("weights.safetensors")),
+        keep: Some(keep(&session, arguments, examples, output.folder(), &provenance)?),
+    };
+    remove_checkpoints(&output)?;
+    let file = RunFile::new(&session.options, request);
+    output.write_json("run.json", &file)?;
+    go(options, &output, session, file.request, provenance, progress)
+}
+
+/// Those of another run that --force overwrites.
+fn remove_checkpoints(output: &Output) -> Result<(), LabError> {
+    let path = output.path("checkpoints");
+    match std::fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::Io { action: "remove", path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the run writes, and when it ends early.
+fn keep(
+    session: &Session,
+    arguments: &TrainArguments,
+    examples: u64,
+    folder: &Path,
+    provenance: &Provenance,
+) -> Result<Keep, LabError> {
+    let length = |length: &Length| resolve(session, length, examples);
+    let evaluate = match (&arguments.evaluate_every, arguments.until) {
+        (Some(every), _) => Some(length(every)?),
+        (None, Some(_)) => Some(length(&EVALUATE_EVERY)?),
+        (None, None) => None,
+    };
+    let (checkpoint_examples, checkpoint_seconds) = checkpoints(session, arguments, examples)?;
+    let tensorboard = arguments.tensorboard.as_ref();
+    Ok(Keep {
+        folder: folder.to_owned(),
+        tensorboard: tensorboard.map(|folder| folder.join(event_file_name(SystemTime::now()))),
+        checkpoint_examples,
+        checkpoint_seconds,
+        resume: false,
+        evaluate_examples: evaluate,
+        until: arguments.until,
+        max_seconds: arguments.max_seconds,
+        clip_norm: arguments.clip_norm,
+        skip: arguments.skip,
+        tap_every: arguments.noise.map_or(1, |every| every.0),
+        update_norm: arguments.update_norm,
+        data_sha256: provenance.data.train_hash.clone(),
+    })
+}
+
+fn resolve(session: &Session, length: &Length, examples: u64) -> Result<u64, LabError> {
+    let run = trial::run_length(session.data.train.as_ref(), Examples(examples));
+    let length = length.resolve(&run).map_err(|error| LabError::Input(error.to_string()))?;
+    Ok(length.0.max(1))
+}
+
+/// Examples or seconds between checkpoints.
+fn checkpoints(
+    session: &Session,
+    arguments: &TrainArguments,
+    examples: u64,
+) -> Result<(Option<u64>, Option<f64>), LabError> {
+    use crate::cli::arguments::Every;
+    match &arguments.checkpoint_every {
+        None => Ok((None, Some(CHECKPOINT_SECONDS))),
+        Some(Every::Seconds(seconds)) => Ok((None, Some(*seconds))),
+        Some(Every::Length(length)) => Ok((Some(resolve(session, length, examples)?), None)),
+    }
+}
+
+/// Runs it, and writes and shows what came out.
+fn go(
+    options: &Options,
+    output: &Output,
+    session: Session,
+    request: trial::Request,
+    provenance: Provenance,
+    mut progress: Progress,
+) -> Result<(), LabError> {
+    let subject = session.subject()?;
+    // The child opens the data itself.
+    drop(session);
+    let outcome = advise::train(&subject, request.clone(), &mut |event| progress.on(event), &mut |_| {});
+    progress.finish();
+    let outcome = outcome?;
+    for damage in &outcome.damaged {
+        show::error_line(&format!("passed over a damaged checkpoint: {damage}"));
+    }
+    let stopped = outcome.stopped;
+    if stopped == Some(Stopped::Asked) {
+        let (done, folder) = (outcome.examples, output.folder().display());
+        return Err(LabError::Stopped(format!(
+            "stopped after {done} examples, and stored: go on by train --resume {folder}"
+        )));
+    }
+    let lines = read_lines(output)?;
+    let result = TrainResult::new(&request, outcome, &lines, subject.data_bytes, provenance);
+    output.write("course.svg", picture::course(&result.drawn(&lines)).as_bytes())?;
+    let path = output.write_json("train.json", &result)?;
+    if options.json {
+        show::json(&result);
+    } else {
+        result.print();
+        show::line(&format!("\nResult: {}", path.display()));
+        if stopped == Some(Stopped::Time) {
+            show::line(&format!("Its time was over: go on by train --resume {}", output.folder().display()));
+        }
+    }
+    match result.diverged {
+        // The result is kept, and says so; a script must not take it for a success.
+        Some(how) => Err(LabError::NoAdvice(how)),
+        None => Ok(()),
+    }
+}
+
+/// The lines of the run, those before a resume too.
+fn read_lines(output: &Output) -> Result<Vec<Record>, LabError> {
+    let path = output.path("steps.jsonl");
+    let text = std::fs::read_to_string(&path).map_err(|source| LabError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    // Evaluations stand among them.
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}

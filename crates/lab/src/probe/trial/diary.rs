@@ -1,0 +1,168 @@
+//! What a run remembers beside the trainer's own state, and the lines it writes.
+
+use super::BatchChange;
+use batchwise_schedule::controller::Reason;
+use batchwise_train::observe::Record;
+use batchwise_train::target::{Course, Mark};
+use batchwise_train::{StepReport, Trainer};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// What a run remembers beside the trainer's own state; a checkpoint holds it, so that a resumed run writes the lines of
+/// one that was never interrupted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Diary {
+    /// Seconds trained before this process began.
+    before: f64,
+    next_line: u64,
+    stretch: Stretch,
+    size: Option<u64>,
+    why: Option<Reason>,
+    pub(super) changes: Vec<BatchChange>,
+    pub(super) target: Option<Course>,
+}
+
+/// Sums since the last line.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Stretch {
+    n_steps: u64,
+    n_clipped: u64,
+    loss: f64,
+    examples: u64,
+    seconds: f64,
+    g2: f64,
+    tr_sigma: f64,
+    n_readings: u64,
+}
+
+/// The clock of this process's training, which stands still during evaluations and checkpoints.
+pub(super) struct Clock {
+    start: Instant,
+    paused: Duration,
+    waited: Duration,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { start: Instant::now(), paused: Duration::ZERO, waited: Duration::ZERO }
+    }
+
+    /// Seconds of training in this process.
+    pub(super) fn seconds(&self) -> f64 {
+        self.start.elapsed().saturating_sub(self.paused).as_secs_f64()
+    }
+
+    /// Seconds since this process began to train, pauses included.
+    pub(super) fn wall(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// What began then was no training.
+    pub(super) fn pause_since(&mut self, start: Instant) {
+        self.paused += start.elapsed();
+    }
+
+    /// Does something that is no training.
+    pub(super) fn pause<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.paused += start.elapsed();
+        result
+    }
+}
+
+impl Diary {
+    /// Of a run that has not started; a line is due every `every` examples.
+    pub(super) fn new(every: u64, target: Option<Course>) -> Self {
+        let stretch = Stretch::default();
+        Self { before: 0.0, next_line: every, stretch, size: None, why: None, changes: Vec::new(), target }
+    }
+
+    /// Seconds trained since the start of the run.
+    pub(super) fn seconds(&self, clock: &Clock) -> f64 {
+        self.before + clock.seconds()
+    }
+
+    /// As it has to be stored now.
+    pub(super) fn stored(&self, clock: &Clock) -> Self {
+        Self { before: self.seconds(clock), ..self.clone() }
+    }
+
+    /// Whether a line is due after so many examples of `total`.
+    pub(super) fn line_is_due(&self, examples: u64, total: u64) -> bool {
+        self.next_line <= examples || total <= examples
+    }
+
+    /// Takes a step in.
+    pub(super) fn take(&mut self, step: &StepReport) {
+        if let Some(before) = self.size.replace(step.batch_size).filter(|before| *before != step.batch_size) {
+            let examples = step.progress.0 - step.batch;
+            let (after, phi, reason) = (step.batch_size, step.phi.clone(), self.why.take());
+            self.changes.push(BatchChange { examples, before, after, phi, reason });
+        }
+        self.why = step.verdict.map(|verdict| verdict.reason).or(self.why);
+        let stretch = &mut self.stretch;
+        stretch.n_steps += 1;
+        stretch.n_clipped += u64::from(step.clipped);
+        if step.skipped.is_none() {
+            stretch.loss += step.loss * step.batch as f64;
+            stretch.examples += step.batch;
+        }
+        if let Some(reading) = &step.noise {
+            stretch.g2 += reading.total.g2;
+            stretch.tr_sigma += reading.total.tr_sigma;
+            stretch.n_readings += 1;
+        }
+    }
+
+    /// The line since the last one, which begins the next.
+    pub(super) fn line(
+        &mut self,
+        step: &StepReport,
+        trainer: &Trainer,
+        every: u64,
+        clips: bool,
+        clock: &mut Clock,
+    ) -> Record {
+        let seconds = self.seconds(clock);
+        let stretch = std::mem::take(&mut self.stretch);
+        self.stretch.seconds = seconds;
+        self.next_line = step.progress.0.saturating_add(every);
+        let waited = trainer.data_wait();
+        let wait = waited.saturating_sub(clock.waited);
+        clock.waited = waited;
+        let noise = |sum: f64| (0 < stretch.n_readings).then_some(sum);
+        Record {
+            examples: step.progress.0,
+            steps: step.step.0 + 1,
+            epoch: step.progress.0 as f64 / trainer.dataset_size().max(1) as f64,
+            seconds,
+            batch: step.batch,
+            batch_size: step.batch_size,
+            n_micro_batches: step.n_micro_batches as u64,
+            loss: stretch.loss / stretch.examples as f64,
+            learning_rate: step.learning_rate.0,
+            gradient_norm: Some(step.gradient_norm),
+            update_norm: step.update_norm,
+            clipped: clips.then(|| stretch.n_clipped as f64 / stretch.n_steps.max(1) as f64),
+            skipped: trainer.skipped(),
+            g2: noise(stretch.g2),
+            tr_sigma: noise(stretch.tr_sigma),
+            n_readings: stretch.n_readings,
+            phi: step.phi.clone(),
+            examples_per_second: stretch.examples as f64 / (seconds - stretch.seconds).max(1e-9),
+            data_wait_seconds: wait.as_secs_f64(),
+            groups: None,
+        }
+    }
+
+    /// Where the run is, on all its clocks.
+    pub(super) fn mark(&self, trainer: &Trainer, clock: &Clock) -> Mark {
+        Mark {
+            examples: trainer.progress(),
+            steps: trainer.steps(),
+            epochs: trainer.progress().0 as f64 / trainer.dataset_size().max(1) as f64,
+            seconds: self.seconds(clock),
+        }
+    }
+}

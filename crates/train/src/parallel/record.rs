@@ -1,0 +1,96 @@
+//! What micro-batches measured, as bytes that every rank gets.
+
+use super::contribution::Contribution;
+use super::{Collective, CollectiveError, Shares};
+
+/// The form of the records of one batch: one of the same length for each micro-batch that a rank may have.
+pub(super) struct Form {
+    /// Norms that one micro-batch has, at most: none, one, or one for each example.
+    pub(super) n_norms: usize,
+    /// Parameters.
+    pub(super) n_groups: usize,
+}
+
+/// Bytes of a number.
+const NUMBER: usize = size_of::<f64>();
+
+impl Form {
+    /// Numbers of one record: weight, loss, how many norms there are, and these with their weights.
+    fn numbers(&self) -> usize {
+        3 + self.n_norms * (1 + self.n_groups)
+    }
+
+    /// Hands out what the micro-batches of all ranks measured, in their order, which is the same on every rank.
+    pub(super) fn gather(
+        &self,
+        collective: &mut impl Collective,
+        shares: &Shares,
+        own: &[Contribution],
+    ) -> Result<Vec<Contribution>, CollectiveError> {
+        let slots =
+            (0..collective.world()).map(|rank| shares.of(rank)).map(|of| (of.end - of.start) as usize);
+        let (slots, record): (Vec<usize>, usize) = (slots.collect(), self.numbers() * NUMBER);
+        // The first rank has the most.
+        let len = slots.first().copied().unwrap_or(0) * record;
+        let mut send = Vec::with_capacity(len);
+        own.iter().for_each(|contribution| self.write(contribution, &mut send));
+        send.resize(len, 0);
+        let mut receive = vec![0; len * slots.len()];
+        collective.all_gather_bytes(&send, &mut receive)?;
+        let of_ranks = receive.chunks(len.max(1)).zip(slots);
+        Ok(of_ranks.flat_map(|(bytes, n)| bytes.chunks(record).take(n).map(|r| self.read(r))).collect())
+    }
+
+    fn write(&self, contribution: &Contribution, bytes: &mut Vec<u8>) {
+        let end = bytes.len() + self.numbers() * NUMBER;
+        let Contribution { weight, loss, norms } = contribution;
+        let mut put = |number: f64| bytes.extend(number.to_le_bytes());
+        [*weight, *loss, norms.len() as f64].into_iter().for_each(&mut put);
+        for (weight, groups) in norms {
+            put(*weight);
+            groups.iter().copied().for_each(&mut put);
+        }
+        debug_assert!(bytes.len() <= end, "a record is longer than its form");
+        bytes.resize(end, 0);
+    }
+
+    fn read(&self, record: &[u8]) -> Contribution {
+        let (numbers, _) = record.as_chunks::<NUMBER>();
+        let mut numbers = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes));
+        let mut next = || numbers.next().unwrap_or(f64::NAN);
+        let (weight, loss, n) = (next(), next(), next() as usize);
+        let norms = (0..n.min(self.n_norms))
+            .map(|_| (next(), (0..self.n_groups).map(|_| next()).collect()))
+            .collect();
+        Contribution { weight, loss, norms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Threads;
+
+    #[test]
+    fn every_rank_gets_all_records_in_their_order() {
+        let contribution = |i: u64| Contribution {
+            weight: i as f64 + 1.0,
+            loss: if i == 3 { f64::INFINITY } else { 0.1 * i as f64 },
+            norms: (0..i % 3).map(|j| (1.0, vec![j as f64, -0.0])).collect(),
+        };
+        for (n, world) in [(1, 1), (1, 4), (7, 2), (7, 4), (6, 8)] {
+            let shares = Shares::new(n, world);
+            let want: Vec<Contribution> = (0..n).map(contribution).collect();
+            std::thread::scope(|scope| {
+                for mut rank in Threads::world(world).unwrap() {
+                    let want = &want;
+                    scope.spawn(move || {
+                        let own: Vec<Contribution> = shares.of(rank.rank()).map(contribution).collect();
+                        let form = Form { n_norms: 2, n_groups: 2 };
+                        assert_eq!(&form.gather(&mut rank, &shares, &own).unwrap(), want);
+                    });
+                }
+            });
+        }
+    }
+}
