@@ -169,6 +169,17 @@ fn a_run_whose_time_is_over_stores_where_it_is() {
 }
 
 #[test]
+fn a_target_that_was_reached_is_not_passed_by_resuming() {
+    let place = Place::new();
+    let ran = place.run(&[&RUN[..], &OUT, &["--until", "accuracy=0.3"]].concat());
+    let reached = end(&place, &ran);
+    assert!(reached.result["reached_target_at"]["examples"].is_number(), "{}", reached.result);
+    assert!(ran.json()["examples"].as_u64().is_some_and(|n| n < 12_000), "{}", ran.stdout);
+    let again = place.run(&RESUME);
+    assert!(end(&place, &again) == reached, "{}", again.stdout);
+}
+
+#[test]
 fn a_run_does_not_go_on_from_what_is_not_its_own() {
     let place = Place::new();
     place.run(&[&RUN[..], &OUT].concat());

@@ -3,9 +3,11 @@
 use crate::shell::{cargo, output, root, step};
 use std::path::PathBuf;
 
-/// Every test of the workspace. The tests of the command line run the program itself, so it is built first.
+/// Every test of the workspace. The tests of the command line run the program itself, so it is built first, and with all
+/// else: alone it would have dependencies of other features, which the tests would build again.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
-    step("build the program", cargo().args(["build", "--profile", "test", "--package", "batchwise"]))?;
+    let all = ["build", "--profile", "test", "--workspace", "--bins", "--tests"];
+    step("build the program and the tests", cargo().args(all))?;
     step("test", cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments))
 }
 

@@ -19,7 +19,7 @@ use batchwise_nn::meter::Meter;
 use batchwise_nn::{fingerprint, memory};
 use batchwise_schedule::Examples;
 use batchwise_train::observe::{EvaluationRecord, Record};
-use batchwise_train::target::{Course, Metric};
+use batchwise_train::target::{self, Course, Metric};
 use batchwise_train::{
     Clip, Evaluation, OnNonFinite, Plan, Run, StepReport, Tap, Trainer, evaluate, evaluate_on,
 };
@@ -195,6 +195,15 @@ impl Live<'_> {
         loop {
             if process::is_cancelled() {
                 return Err(LabError::Cancelled);
+            }
+            // Reached before this process began, which only had to say so.
+            if self
+                .diary
+                .target
+                .as_ref()
+                .is_some_and(|target| matches!(target.outcome(), target::Outcome::Reached(_)))
+            {
+                return Ok(Ending::Finished);
             }
             if let Some(why) = self.stop() {
                 self.checkpoint(trainer, memory)?;
