@@ -58,7 +58,15 @@ proptest! {
         let config = ConvConfig { stride, padding, dilation, groups, activation: Activation::Identity };
         let fused = || ops::conv2d(&x, &w, &b, config);
         check_gradient(&[&x, &w, &b], &fused);
-        check_twins(&[&x, &w, &b], &fused, &|| plain::conv2d(&x, &w, &b, config));
+        // candle's backward pass subtracts the padding from this length in usize, and panics in a debug build where it is
+        // the larger: no twin then.
+        let reached = |kernel: usize, len: usize| {
+            let span = dilation * (kernel - 1) + 1;
+            (len + 2 * padding - span) / stride * stride + span
+        };
+        if 2 * padding <= reached(kernel_height, height).min(reached(kernel_width, width)) {
+            check_twins(&[&x, &w, &b], &fused, &|| plain::conv2d(&x, &w, &b, config));
+        }
     }
 
     #[test]
