@@ -22,16 +22,15 @@ fn a_model_on_frozen_weights_holds_no_graph() {
     let twin = Task::new(parameters.clone(), Box::new(twin), loss::cross_entropy, Device::Cpu);
     let meter = Meter::new(&Device::Cpu).unwrap();
     let inputs = Tensor::zeros((512, 1, 28, 28), DType::F32, &Device::Cpu).unwrap();
-    // Once before, so that the kernels have their threads and scratch memory.
+    // The least of several, because any thread of the pool may take its scratch memory late.
     let of = |task: &Task| {
-        let mut found = (0, true);
-        for _ in 0..2 {
+        let once = |_| {
             let before = meter.live().unwrap();
             meter.reset_peak().unwrap();
             let output = task.model.forward_t(&inputs, false).unwrap();
-            found = (meter.peak().unwrap() - before, output.track_op());
-        }
-        found
+            (meter.peak().unwrap() - before, output.track_op())
+        };
+        (0..8).map(once).min().unwrap()
     };
     let (with, without) = (of(&task), of(&twin));
     assert!(with.1 && !without.1, "whether a graph was recorded");
