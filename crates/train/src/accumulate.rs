@@ -1,11 +1,11 @@
 //! The exactly weighted sum of micro-batch gradients.
 
+use crate::contribution::contribute;
 use crate::noise::NoiseReading;
 use crate::{Tap, Task, TrainError};
 use batchwise_data::{Batch, DataError, Loader};
 use batchwise_estimate::noise::MicroNorm;
-use batchwise_nn::gradients::{self, ExampleNorms};
-use batchwise_nn::{Gradients, random};
+use batchwise_nn::Gradients;
 use candle_core::{DType, Tensor};
 use std::ops::Range;
 
@@ -57,47 +57,16 @@ pub(crate) fn accumulate(
     let mut micro: Vec<(f64, Vec<f64>)> = Vec::new();
     let mut weight = 0.0;
     while let Some(part) = parts.next() {
-        let first_example = part.start;
         let data = receive(loader, part)?;
         if let Some(following) = parts.peek().cloned().or_else(|| next.clone()) {
             loader.request(following)?;
         }
-        let output = {
-            let _span = tracing::trace_span!("forward").entered();
-            random::with_first_example(first_example, || task.model.forward_t(&data.inputs, true))?
-        };
-        let loss = (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?;
-        drop(output);
-        let _span = tracing::trace_span!("backward").entered();
-        let share = loss.sum.affine(1.0 / expected, 0.0)?;
-        match tap {
-            Tap::Off => {
-                gradients.backward(&task.parameters, &share, gradients::Tap::Off)?;
-            }
-            Tap::Norms => {
-                let norms = gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?;
-                let to_mean = (expected / loss.weight).powi(2);
-                micro.push((loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect()));
-            }
-            Tap::Examples => {
-                let n_examples = data.inputs.dim(0)?;
-                if data.mask.is_some() {
-                    return Err(TrainError::Config {
-                        name: "the sequences with norms of single examples",
-                        found: "of differing length".to_owned(),
-                        allowed: "all of one length, which gives each the same weight in the loss",
-                    });
-                }
-                let weight = loss.weight / n_examples as f64;
-                let norms = gradients.backward_examples(&task.parameters, &share, n_examples)?;
-                micro.extend(of_examples(task, &norms, weight, (expected / weight).powi(2))?);
-            }
-        }
-        weight += loss.weight;
-        losses.add(&loss.sum)?;
+        let part = contribute(task, &data, expected, tap, gradients)?;
+        micro.extend(part.norms);
+        weight += part.weight;
+        losses.add(&part.loss)?;
         n_micro_batches += 1;
-        // Their graphs hold the batch, whose memory is to serve a later one.
-        drop((share, loss));
+        // The graph, which held the batch, is gone: its memory is to serve a later one.
         loader.recycle(data);
     }
     // A noise scale counts examples, also where the loss is averaged over tokens: what one example weighs on average is 1.
@@ -107,26 +76,6 @@ pub(crate) fn accumulate(
         gradients.scale(expected / weight)?;
     }
     Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro })
-}
-
-/// The norms by example, each of the same weight, from those by parameter.
-pub(crate) fn of_examples(
-    task: &Task,
-    norms: &ExampleNorms,
-    weight: f64,
-    to_own: f64,
-) -> Result<impl Iterator<Item = (f64, Vec<f64>)>, TrainError> {
-    let named = task.parameters.named();
-    if let Some(((name, _), _)) = named.iter().zip(&norms.groups).find(|(_, group)| group.is_none()) {
-        return Err(TrainError::Config {
-            name: "the layer of a parameter with norms of single examples",
-            found: format!("one of candle's own for `{name}`"),
-            allowed: "the layers of batchwise_nn",
-        });
-    }
-    let groups: Vec<Vec<f64>> = norms.groups.iter().flatten().cloned().collect();
-    let n = groups.first().map_or(0, Vec::len);
-    Ok((0..n).map(move |i| (weight, groups.iter().map(|norms| norms[i] * to_own).collect())))
 }
 
 /// The sum of the micro-batches' losses: in f64 on the CPU; on a GPU there, because each read waits for it.
@@ -191,12 +140,6 @@ impl Accumulated {
         let total = batchwise_estimate::noise::add(&groups);
         Ok(Some(NoiseReading { groups, total, loss: self.loss }))
     }
-}
-
-/// Targets that are values, in the dtype of the model; the loader gives f32.
-pub(crate) fn in_dtype_of(output: &Tensor, targets: &Tensor) -> Result<Tensor, TrainError> {
-    let differ = targets.dtype().is_float() && output.dtype().is_float() && targets.dtype() != output.dtype();
-    Ok(if differ { targets.to_dtype(output.dtype())? } else { targets.clone() })
 }
 
 /// Takes in and drops what was requested and not received, also where it failed: what is still wanted is requested anew.

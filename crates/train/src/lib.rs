@@ -38,6 +38,7 @@ pub mod average;
 pub mod best;
 pub mod check;
 pub mod checkpoint;
+mod contribution;
 mod error;
 mod evaluate;
 pub mod frozen;

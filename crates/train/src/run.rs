@@ -1,10 +1,12 @@
 //! The settings of a run, and what each of its steps reports.
 
 use crate::{NoiseReading, Plan, Tap, TrainError};
+use batchwise_data::Order;
 use batchwise_estimate::fieller::Ratio;
 use batchwise_nn::optim::OptimizerConfig;
 use batchwise_schedule::controller::Verdict;
 use batchwise_schedule::{Examples, LearningRate, Schedule, Steps};
+use std::ops::Range;
 
 /// The settings of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +89,13 @@ impl Run {
         }
         let (name, allowed) = ("the learning rate", "finite and not negative");
         Err(TrainError::Config { name, found: peak.to_string(), allowed })
+    }
+
+    /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.
+    pub(crate) fn batch_at(&self, start: u64, order: &Order) -> Option<Range<u64>> {
+        let left = self.total.0.saturating_sub(start);
+        let size = self.plan.batch(Examples(start)).min(order.remaining_in_epoch(start)).min(left);
+        (0 < size).then(|| start..start + size)
     }
 
     /// What step number `step` measures of a batch of so many examples: what the run asks for, and what its plan needs to

@@ -58,7 +58,7 @@ impl Trainer {
     /// [`TrainError::NonFinite`] and [`TrainError::NonFiniteGradient`] where the run stops at them (the update is not
     /// made); data and device errors.
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
-        let Some(batch) = self.batch_at(self.progress.0) else { return Ok(None) };
+        let Some(batch) = self.run.batch_at(self.progress.0, self.loader.order()) else { return Ok(None) };
         let n_examples = batch.end - batch.start;
         let first = self.micro.as_ref().map_or(self.run.micro_batch, MicroBatch::first);
         let tap = self.run.tap_at(self.steps, n_examples, first);
@@ -90,7 +90,7 @@ impl Trainer {
     /// An attempt leaves nothing behind: what it has added up is dropped, what it has requested is forgotten, and what
     /// layers keep but do not train is put back.
     fn accumulate_in_memory(&mut self, batch: Range<u64>, tap: Tap) -> Result<Accumulated, TrainError> {
-        let next = self.batch_at(batch.end);
+        let next = self.run.batch_at(batch.end, self.loader.order());
         let kept = match self.micro {
             Some(_) => Kept::of(&self.task)?,
             None => Kept::default(),
@@ -213,13 +213,5 @@ impl Trainer {
     /// How long steps have waited for data.
     pub fn data_wait(&self) -> std::time::Duration {
         self.loader.stats().wait
-    }
-
-    /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.
-    fn batch_at(&self, start: u64) -> Option<Range<u64>> {
-        let left = self.run.total.0.saturating_sub(start);
-        let size =
-            self.run.plan.batch(Examples(start)).min(self.loader.order().remaining_in_epoch(start)).min(left);
-        (0 < size).then(|| start..start + size)
     }
 }

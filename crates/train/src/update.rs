@@ -3,7 +3,7 @@
 use crate::accumulate::Accumulated;
 use crate::plan::Finished;
 use crate::{Clip, OnNonFinite, Run, StepReport, Tap, Task, TrainError};
-use batchwise_nn::optim::{ClipError, Optimizer, clip_value};
+use batchwise_nn::optim::{ClipError, Optimizer, clip_known_norm, clip_value};
 use batchwise_nn::{Gradients, Parameters};
 use batchwise_schedule::{Examples, LearningRate, Steps};
 use candle_core::{DType, Tensor};
@@ -141,14 +141,7 @@ impl At {
 fn clip(gradients: &mut Gradients, clip: Option<Clip>, norm: f64) -> Result<bool, TrainError> {
     match clip {
         None => Ok(false),
-        Some(Clip::Norm(limit)) => {
-            // PyTorch's clip_grad_norm_ adds the same number.
-            let factor = limit / (norm + 1e-6);
-            if factor < 1.0 {
-                gradients.scale(factor)?;
-            }
-            Ok(factor < 1.0)
-        }
+        Some(Clip::Norm(limit)) => Ok(clip_known_norm(gradients, norm, limit)?),
         Some(Clip::Value(limit)) => match clip_value(gradients, limit) {
             Ok(n_outside) => Ok(0 < n_outside),
             Err(ClipError::Candle(error)) => Err(error.into()),

@@ -35,11 +35,24 @@ pub fn clip_norm(gradients: &mut Gradients, limit: f64) -> std::result::Result<f
         return Err(ClipError::NotFinite { index });
     }
     let norm = norms2.iter().sum::<f64>().sqrt();
+    clip_known_norm(gradients, norm, limit)?;
+    Ok(norm)
+}
+
+/// The same for gradients whose norm is known already; returns whether they were too large.
+///
+/// # Errors
+/// A limit or a norm that is not a finite number (the limit above 0), a device error.
+pub fn clip_known_norm(gradients: &mut Gradients, norm: f64, limit: f64) -> Result<bool> {
+    above_zero("the limit of the gradient's norm", limit)?;
+    if !norm.is_finite() {
+        candle_core::bail!("the gradient's norm is {norm}, which is not finite");
+    }
     let factor = limit / (norm + EPSILON);
     if factor < 1.0 {
         gradients.scale(factor)?;
     }
-    Ok(norm)
+    Ok(factor < 1.0)
 }
 
 /// Brings every element of the gradients into [−limit, limit], as `torch.nn.utils.clip_grad_value_`. Returns how many

@@ -15,7 +15,7 @@ mod state;
 mod steps;
 
 pub use adam::{Adam, AdamConfig, AdamWConfig};
-pub use clip::{ClipError, clip_norm, clip_value};
+pub use clip::{ClipError, clip_known_norm, clip_norm, clip_value};
 pub use config::OptimizerConfig;
 pub use ema::{Ema, EmaDecay};
 pub use groups::{Groups, Rule, Setting};

@@ -2,7 +2,7 @@
 
 use super::measure::{difference_of_outputs, double, relative};
 use super::{AccumulationRow, Cause, worst};
-use crate::accumulate::in_dtype_of;
+use crate::contribution::in_dtype_of;
 use crate::kept::Kept;
 use crate::{Task, TrainError};
 use batchwise_data::Batch;

@@ -90,6 +90,14 @@ fn the_old_one_goes_only_after_the_new_one_is_read_back_and_lasts() {
     assert_eq!(operations, [Op::Create, Op::SyncFile, Op::Open, Op::Rename, Op::SyncFolder, Op::Remove]);
 }
 
+/// How many bytes an operation may have written when it stops.
+fn parts(op: &Op) -> Vec<usize> {
+    match op {
+        Op::Write(n) => vec![0, n / 2, *n],
+        _ => vec![0],
+    }
+}
+
 #[test]
 fn an_operation_that_fails_costs_nothing_but_the_save() {
     let operations = operations();
@@ -98,11 +106,7 @@ fn an_operation_that_fails_costs_nothing_but_the_save() {
     for (k, op) in operations.iter().enumerate() {
         let other = [ErrorKind::PermissionDenied, ErrorKind::NotFound][k % 2];
         for kind in [ErrorKind::StorageFull, other] {
-            let parts = match op {
-                Op::Write(n) => vec![0, n / 2, *n],
-                _ => vec![0],
-            };
-            for written in parts {
+            for written in parts(op) {
                 let folder = folder();
                 let mut n = 0;
                 let result = save(folder.path(), move |_, _| {
@@ -133,11 +137,7 @@ fn a_process_that_is_killed_leaves_the_old_one_or_the_new_one() {
     let operations = operations();
     let mut found = BTreeSet::new();
     for (k, op) in operations.iter().enumerate() {
-        let parts = match op {
-            Op::Write(n) => vec![0, n / 2, *n],
-            _ => vec![0],
-        };
-        for written in parts {
+        for written in parts(op) {
             let folder = folder();
             let mut n = 0;
             let result = save(folder.path(), move |_, _| {

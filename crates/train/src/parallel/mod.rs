@@ -48,7 +48,6 @@
 
 mod buckets;
 mod collective;
-mod contribution;
 mod error;
 mod flat;
 mod record;

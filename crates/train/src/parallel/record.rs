@@ -1,7 +1,10 @@
 //! What micro-batches measured, as bytes that every rank gets.
 
-use super::contribution::Contribution;
 use super::{Collective, CollectiveError, Shares};
+use crate::contribution::Contribution;
+
+/// What one micro-batch measured.
+pub(super) type Measured = Contribution<f64>;
 
 /// The form of the records of one batch: one of the same length for each micro-batch that a rank may have.
 pub(super) struct Form {
@@ -25,8 +28,8 @@ impl Form {
         &self,
         collective: &mut impl Collective,
         shares: &Shares,
-        own: &[Contribution],
-    ) -> Result<Vec<Contribution>, CollectiveError> {
+        own: &[Measured],
+    ) -> Result<Vec<Measured>, CollectiveError> {
         let slots =
             (0..collective.world()).map(|rank| shares.of(rank)).map(|of| (of.end - of.start) as usize);
         let (slots, record): (Vec<usize>, usize) = (slots.collect(), self.numbers() * NUMBER);
@@ -41,7 +44,7 @@ impl Form {
         Ok(of_ranks.flat_map(|(bytes, n)| bytes.chunks(record).take(n).map(|r| self.read(r))).collect())
     }
 
-    fn write(&self, contribution: &Contribution, bytes: &mut Vec<u8>) {
+    fn write(&self, contribution: &Measured, bytes: &mut Vec<u8>) {
         let end = bytes.len() + self.numbers() * NUMBER;
         let Contribution { weight, loss, norms } = contribution;
         let mut put = |number: f64| bytes.extend(number.to_le_bytes());
@@ -54,7 +57,7 @@ impl Form {
         bytes.resize(end, 0);
     }
 
-    fn read(&self, record: &[u8]) -> Contribution {
+    fn read(&self, record: &[u8]) -> Measured {
         let (numbers, _) = record.as_chunks::<NUMBER>();
         let mut numbers = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes));
         let mut next = || numbers.next().unwrap_or(f64::NAN);
@@ -80,12 +83,12 @@ mod tests {
         };
         for (n, world) in [(1, 1), (1, 4), (7, 2), (7, 4), (6, 8)] {
             let shares = Shares::new(n, world);
-            let want: Vec<Contribution> = (0..n).map(contribution).collect();
+            let want: Vec<Measured> = (0..n).map(contribution).collect();
             std::thread::scope(|scope| {
                 for mut rank in Threads::world(world).unwrap() {
                     let want = &want;
                     scope.spawn(move || {
-                        let own: Vec<Contribution> = shares.of(rank.rank()).map(contribution).collect();
+                        let own: Vec<Measured> = shares.of(rank.rank()).map(contribution).collect();
                         let form = Form { n_norms: 2, n_groups: 2 };
                         assert_eq!(&form.gather(&mut rank, &shares, &own).unwrap(), want);
                     });

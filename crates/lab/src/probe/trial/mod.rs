@@ -17,8 +17,9 @@ use batchwise_data::Loader;
 use batchwise_estimate::fieller::Ratio;
 use batchwise_nn::meter::Meter;
 use batchwise_nn::{fingerprint, memory};
-use batchwise_schedule::Examples;
+use batchwise_schedule::{Examples, Length};
 use batchwise_train::observe::{EvaluationRecord, Record};
+use batchwise_train::period::Every;
 use batchwise_train::target::{self, Course, Metric};
 use batchwise_train::{
     Clip, Evaluation, OnNonFinite, Plan, Run, StepReport, Tap, Trainer, evaluate, evaluate_on,
@@ -63,7 +64,23 @@ pub fn run(context: &Context<'_>, request: &Request, emit: Emit<'_>) -> Result<O
         (journal, damaged) = (Some(begin.journal), begin.damaged);
     }
     let mut memory = Memory::begin(context, request)?;
-    let mut live = Live { context, request, journal, diary, clock: Clock::start(), every, checkpointed: 0.0 };
+    let evaluations = match request.keep.as_ref().and_then(|keep| keep.evaluate_examples) {
+        None => None,
+        Some(examples) => {
+            let run = run_length(context.data.train.as_ref(), Examples(request.examples));
+            Some(Every::new(Length::Examples(examples), &run)?)
+        }
+    };
+    let mut live = Live {
+        context,
+        request,
+        journal,
+        diary,
+        clock: Clock::start(),
+        every,
+        evaluations,
+        checkpointed: 0.0,
+    };
     let ending = live.train(&mut trainer, &mut memory, emit)?;
     context.device.synchronize()?;
     let seconds = live.diary.seconds(&live.clock);
@@ -177,6 +194,7 @@ struct Live<'a> {
     clock: Clock,
     /// Examples from one line to the next.
     every: u64,
+    evaluations: Option<Every>,
     /// Seconds of this process at the last checkpoint.
     checkpointed: f64,
 }
@@ -191,19 +209,14 @@ impl Live<'_> {
     ) -> Result<Ending, LabError> {
         let total = self.request.examples;
         let keep_norms = self.request.keep.as_ref().is_some_and(|keep| keep.update_norm);
+        // Reached before this process began, which only has to say so.
+        if let Some(target::Outcome::Reached(_)) = self.diary.target.as_ref().map(Course::outcome) {
+            return Ok(Ending::Finished);
+        }
         let mut is_first = true;
         loop {
             if process::is_cancelled() {
                 return Err(LabError::Cancelled);
-            }
-            // Reached before this process began, which only had to say so.
-            if self
-                .diary
-                .target
-                .as_ref()
-                .is_some_and(|target| matches!(target.outcome(), target::Outcome::Reached(_)))
-            {
-                return Ok(Ending::Finished);
             }
             if let Some(why) = self.stop() {
                 self.checkpoint(trainer, memory)?;
@@ -272,11 +285,8 @@ impl Live<'_> {
 
     /// Evaluates where it is due; whether the target is reached.
     fn evaluate(&mut self, start: u64, trainer: &Trainer, memory: &mut Memory) -> Result<bool, LabError> {
-        let Some(every) = self.request.keep.as_ref().and_then(|keep| keep.evaluate_examples) else {
-            return Ok(false);
-        };
         let end = trainer.progress().0;
-        if start / every.max(1) == end / every.max(1) && end < self.request.examples {
+        if !self.evaluations.is_some_and(|every| every.is_due(start, end, self.request.examples)) {
             return Ok(false);
         }
         let (context, batch) = (self.context, evaluation_batch(self.request));

@@ -117,7 +117,7 @@ impl<C: Collective> Worker<C> {
     }
 
     fn try_step(&mut self) -> Result<Option<StepReport>, ParallelError> {
-        let Some(batch) = self.batch_at(self.progress.0) else { return Ok(None) };
+        let Some(batch) = self.run.batch_at(self.progress.0, self.loader.order()) else { return Ok(None) };
         let expected = (batch.end - batch.start) as f64;
         let tap = self.run.tap_at(self.steps, batch.end - batch.start, self.run.micro_batch);
         let shares = self.shares(&batch);

@@ -2,12 +2,12 @@
 
 use super::Worker;
 use crate::accumulate::receive;
+use crate::contribution::contribute;
 use crate::parallel::buckets::add_to;
-use crate::parallel::contribution::{Contribution, contribute};
+use crate::parallel::record::Measured;
 use crate::parallel::{Collective, ParallelError, Shares, TreeSum, flat};
 use crate::{Tap, TrainError};
 use batchwise_nn::Gradients;
-use batchwise_schedule::Examples;
 use std::ops::Range;
 
 impl<C: Collective> Worker<C> {
@@ -17,7 +17,7 @@ impl<C: Collective> Worker<C> {
         batch: &Range<u64>,
         shares: &Shares,
         tap: Tap,
-    ) -> Result<(Option<Vec<f32>>, Vec<Contribution>), ParallelError> {
+    ) -> Result<(Option<Vec<f32>>, Vec<Measured>), ParallelError> {
         let expected = (batch.end - batch.start) as f64;
         let (mut sum, mut contributions) = (TreeSum::new(), Vec::new());
         let mut gradients = Gradients::new();
@@ -31,7 +31,7 @@ impl<C: Collective> Worker<C> {
             if let Some(next) = next {
                 self.loader.request(next).map_err(TrainError::from)?;
             }
-            contributions.push(contribute(&self.task, &data, expected, tap, &mut gradients)?);
+            contributions.push(contribute(&self.task, &data, expected, tap, &mut gradients)?.read()?);
             let mut leaf = spare.pop().unwrap_or_else(|| vec![0.0; self.buckets.padded_len()]);
             flat::flatten(gradients.tensors(), &mut leaf)?;
             gradients.clear();
@@ -60,14 +60,6 @@ impl<C: Collective> Worker<C> {
         Ok(gradients)
     }
 
-    /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.
-    pub(super) fn batch_at(&self, start: u64) -> Option<Range<u64>> {
-        let left = self.run.total.0.saturating_sub(start);
-        let size =
-            self.run.plan.batch(Examples(start)).min(self.loader.order().remaining_in_epoch(start)).min(left);
-        (0 < size).then(|| start..start + size)
-    }
-
     pub(super) fn shares(&self, batch: &Range<u64>) -> Shares {
         Shares::new((batch.end - batch.start).div_ceil(self.run.micro_batch), self.collective.world())
     }
@@ -80,7 +72,7 @@ impl<C: Collective> Worker<C> {
 
     /// This rank's first micro-batch of the batch after `batch`, as far as the plan is known.
     fn first_after(&self, batch: &Range<u64>) -> Option<Range<u64>> {
-        let next = self.batch_at(batch.end)?;
+        let next = self.run.batch_at(batch.end, self.loader.order())?;
         let first = self.shares(&next).of(self.collective.rank()).next()?;
         Some(self.micro_batch(&next, first))
     }

@@ -14,7 +14,7 @@ use batchwise_lab::provenance::Provenance;
 use batchwise_lab::report::course as picture;
 use batchwise_lab::{LabError, advise};
 use batchwise_schedule::{Examples, Length};
-use batchwise_train::observe::{Record, event_file_name};
+use batchwise_train::observe::{Line, Record, event_file_name};
 use course::{Course, micro_batch};
 use result::TrainResult;
 use resume::RunFile;
@@ -180,6 +180,9 @@ fn read_lines(output: &Output) -> Result<Vec<Record>, LabError> {
         path: path.clone(),
         source,
     })?;
-    // Evaluations stand among them.
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let step = |line| match serde_json::from_str(line) {
+        Ok(Line::Step(record)) => Some(record),
+        _ => None,
+    };
+    Ok(text.lines().filter_map(step).collect())
 }
