@@ -1,14 +1,14 @@
 //! What can be typed.
 
+mod train;
+
+pub(super) use train::{Every, TrainArguments};
+
 use batchwise_lab::bytes;
 use batchwise_nn::device::DeviceSpec;
 use batchwise_schedule::change::{Optimizer, Period};
-use batchwise_schedule::text::SpecError;
-use batchwise_schedule::{BatchSpec, Length, LrSpec};
-use batchwise_train::target::Target;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Which batch size, learning rate and accumulation should this model train with, on this data and device?
 #[derive(Debug, Parser)]
@@ -186,101 +186,6 @@ pub(super) struct NoiseArguments {
     /// Peak learning rate of the training [default: the best of a range test]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) lr: Option<f64>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct TrainArguments {
-    /// Examples of one optimizer step, or how they change, such as "64 doubling at 25%,50% max 2048", "128 increase max 5120" or
-    /// "64 adaptive noise-scale max 4096" [default: 64]
-    #[arg(long, value_name = "N|SPEC", allow_hyphen_values = true)]
-    pub(super) batch: Option<BatchSpec>,
-    /// Examples of one forward and backward pass [default: the batch, or what --memory allows]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) micro_batch: Option<u64>,
-    /// Peak learning rate, or its course, such as "0.1 warmup 5% then cosine to 0" [default: 0.02 for sgd, 0.002 for adamw]
-    #[arg(long, value_name = "X|SPEC", allow_hyphen_values = true)]
-    pub(super) lr: Option<LrSpec>,
-    /// Learning rate over the run, where --lr is a number [default: cosine]
-    #[arg(long, value_enum)]
-    pub(super) schedule: Option<ScheduleName>,
-    /// Length of the run in examples
-    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=1 << 50))]
-    pub(super) examples: Option<u64>,
-    /// Length of the run in passes over the training set [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    pub(super) epochs: Option<u64>,
-    /// End the run when the test set shows this: accuracy=0.9 or loss=0.3
-    #[arg(long, value_name = "METRIC=X")]
-    pub(super) until: Option<Target>,
-    /// Store a checkpoint and end after so many seconds
-    #[arg(long, value_name = "S", value_parser = above_zero)]
-    pub(super) max_seconds: Option<f64>,
-    /// From one evaluation on the test set to the next: 10000ex, "1 epoch" or 5% [default: 5% with --until, else only at the end]
-    #[arg(long, value_name = "LENGTH")]
-    pub(super) evaluate_every: Option<Length>,
-    /// From one checkpoint to the next: 10000ex, "1 epoch", 5% or 60s [default: 300s]
-    #[arg(long, value_name = "LENGTH|S")]
-    pub(super) checkpoint_every: Option<Every>,
-    /// Go on with the run in this folder, from its newest checkpoint; all but its batch, its length and its periods stays
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["lr", "schedule", "noise", "clip_norm", "skip", "update_norm", "tensorboard", "out"])]
-    pub(super) resume: Option<PathBuf>,
-    /// Write an event file for TensorBoard to this folder; its steps are examples
-    #[arg(long, value_name = "DIR")]
-    pub(super) tensorboard: Option<PathBuf>,
-    /// Measure the gradient noise of every step, or every Nth, that has two micro-batches or more
-    #[arg(long, value_name = "every=N", num_args = 0..=1, default_missing_value = "every=1")]
-    pub(super) noise: Option<EveryStep>,
-    /// Write the norm of updates to the lines too, which takes a copy of the parameters
-    #[arg(long)]
-    pub(super) update_norm: bool,
-    /// Scale gradients down to this norm
-    #[arg(long, value_name = "X", value_parser = above_zero)]
-    pub(super) clip_norm: Option<f64>,
-    /// Leave out up to N batches whose loss or gradient is not finite, instead of ending
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) skip: u64,
-}
-
-/// A period in examples or in seconds.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Every {
-    Length(Length),
-    Seconds(f64),
-}
-
-impl FromStr for Every {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim().strip_suffix('s').filter(|number| number.trim().parse::<f64>().is_ok()) {
-            Some(number) => above_zero(number.trim()).map(Self::Seconds),
-            None => text.parse().map(Self::Length).map_err(|error: SpecError| error.to_string()),
-        }
-    }
-}
-
-/// How many steps lie between two measurements, as `every=N`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EveryStep(pub(super) u64);
-
-impl FromStr for EveryStep {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_prefix("every=").and_then(|number| number.parse().ok());
-        match number {
-            Some(n) if 1 <= n => Ok(Self(n)),
-            _ => Err("write every=N with N of at least 1".to_owned()),
-        }
-    }
-}
-
-/// A finite number above 0.
-fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && 0.0 < number => Ok(number),
-        _ => Err("it must be a finite number above 0".to_owned()),
-    }
 }
 
 #[derive(Debug, Clone, Args)]
