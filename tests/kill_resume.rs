@@ -8,8 +8,8 @@ use tests::program::{program, ran};
 use tests::{Place, Ran};
 
 /// A run long enough to be killed in, with all that a checkpoint must hold: momentum, a batch size and learning rate that
-/// change, readings of the noise, evaluations, an event file.
-const RUN: [&str; 22] = [
+/// change, readings of the noise, evaluations, an average of the weights, the best of them, tables, an event file.
+const RUN: [&str; 27] = [
     "train",
     "--data",
     "glyphs:train=2000,test=200",
@@ -30,6 +30,11 @@ const RUN: [&str; 22] = [
     "--evaluate-every",
     "1700ex",
     "--noise",
+    "every=3,layers",
+    "--ema",
+    "500ex",
+    "--keep-best",
+    "--csv",
     "--tensorboard",
     "events",
 ];
@@ -44,6 +49,20 @@ struct End {
     result: Value,
     lines: Vec<Value>,
     events: Vec<u64>,
+    tables: Vec<Vec<String>>,
+    files: Vec<Vec<u8>>,
+}
+
+/// The rows of a table without the columns that tell the time.
+fn rows(text: &str) -> Vec<String> {
+    let clocks = ["seconds", "examples_per_second", "data_wait_seconds"];
+    let mut lines = text.lines();
+    let head: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let row = |line: &str| {
+        let cells = line.split(',').zip(&head).filter(|(_, name)| !clocks.contains(name));
+        cells.map(|(cell, _)| cell).collect::<Vec<_>>().join(",")
+    };
+    lines.map(row).collect()
 }
 
 fn without_clocks(mut value: Value, clocks: &[&str]) -> Value {
@@ -74,12 +93,19 @@ fn end(place: &Place, last: &Ran) -> End {
         let line = serde_json::from_str(line).expect("a whole line");
         without_clocks(line, &["seconds", "examples_per_second", "data_wait_seconds"])
     };
+    // What the run took, and where it was resumed, are not its result.
+    let mut result = without_clocks(result, &["seconds", "memory", "provenance", "resumed_at"]);
+    for (part, clock) in [("noise", "cost"), ("best", "seconds")] {
+        result[part].as_object_mut().expect("it was asked for").remove(clock);
+    }
+    let bytes = |name: &str| std::fs::read(place.path().join("out").join(name)).expect("it was written");
     End {
         weights: result["weights_sha256"].as_str().expect("a hash").to_owned(),
-        // What the run took, and where it was resumed, are not its result.
-        result: without_clocks(result, &["seconds", "memory", "provenance", "resumed_at"]),
+        result,
         lines: place.read("out/steps.jsonl").lines().map(line).collect(),
         events: events(&place.path().join("events")),
+        tables: ["steps.csv", "evaluations.csv"].map(|name| rows(&place.read(&format!("out/{name}")))).into(),
+        files: ["average.safetensors", "best.safetensors"].map(bytes).into(),
     }
 }
 

@@ -22,6 +22,9 @@ pub enum LabError {
     /// The lines or events of a run.
     #[error(transparent)]
     Observe(#[from] batchwise_train::observe::ObserveError),
+    /// A training run on several workers.
+    #[error(transparent)]
+    Parallel(#[from] batchwise_train::parallel::ParallelError),
     /// The model or the device.
     #[error("{0}")]
     Candle(#[from] candle_core::Error),
@@ -98,7 +101,12 @@ impl LabError {
     /// Whose fault it is: the user's input, the measurements', or the program's and the machine's.
     pub fn kind(&self) -> FailureKind {
         use batchwise_train::TrainError;
+        use batchwise_train::parallel::ParallelError;
         match self {
+            Self::Parallel(ParallelError::Dtype { .. } | ParallelError::Buffer { .. }) => FailureKind::Input,
+            Self::Parallel(ParallelError::Train(TrainError::Data(_) | TrainError::Config { .. })) => {
+                FailureKind::Input
+            }
             Self::Input(_) | Self::Data(_) | Self::MemoryTooSmall { .. } => FailureKind::Input,
             Self::Train(TrainError::Data(_) | TrainError::Config { .. }) => FailureKind::Input,
             Self::Train(TrainError::MicroBatch(_)) => FailureKind::Input,
@@ -114,6 +122,15 @@ impl LabError {
             Self::NoAdvice(_) => FailureKind::NoAdvice,
             Self::Probe { kind, .. } => *kind,
             _ => FailureKind::Fault,
+        }
+    }
+
+    /// Whether a training met a loss or gradient that is not finite.
+    pub fn is_divergence(&self) -> bool {
+        use batchwise_train::parallel::ParallelError;
+        match self {
+            Self::Train(error) | Self::Parallel(ParallelError::Train(error)) => error.is_divergence(),
+            _ => false,
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) fn accumulate(
     gradients: &mut Gradients,
 ) -> Result<Accumulated, TrainError> {
     gradients.clear();
+    let tap = tap.of(batch.end - batch.start, micro_batch);
     let expected = (batch.end - batch.start) as f64;
     let n_in_epoch = loader.order().remaining_in_epoch(batch.start);
     if tap != Tap::Off && n_in_epoch < batch.end - batch.start {

@@ -128,6 +128,22 @@ impl Watch {
         Ok(Self { rules, course, best: Best::new(rules.best_by) })
     }
 
+    /// The same evaluations under other rules, as after a run has been resumed with them: what was not watched for until
+    /// now, another target or another metric, begins anew.
+    ///
+    /// # Errors
+    /// As [`Watch::new`].
+    pub fn with_rules(self, rules: Rules) -> Result<Self, TrainError> {
+        let new = Self::new(rules)?;
+        let is_same_target = self.rules.target == rules.target && self.rules.confirm == rules.confirm;
+        let is_same_metric = self.rules.best_by == rules.best_by;
+        Ok(Self {
+            rules,
+            course: if is_same_target { self.course } else { new.course },
+            best: if is_same_metric { self.best } else { new.best },
+        })
+    }
+
     /// Takes in an evaluation, in the order of the run.
     ///
     /// # Errors
@@ -147,13 +163,19 @@ impl Watch {
             _ => false,
         };
         let is_best = self.best.observe(at, best_by);
+        debug_assert!(!is_reached || self.stop() == Some(Stop::Target));
+        Ok(Verdict { is_best, stop: self.stop() })
+    }
+
+    /// Whether and why what was evaluated until now ends the run.
+    #[must_use]
+    pub fn stop(&self) -> Option<Stop> {
         let examples = self.best.without_improvement();
-        let stop = match self.rules.patience {
-            _ if is_reached => Some(Stop::Target),
-            Some(patience) if patience <= examples => Some(Stop::NoImprovement { examples }),
+        match (self.outcome(), self.rules.patience) {
+            (Some(Outcome::Reached(_)), _) => Some(Stop::Target),
+            (_, Some(patience)) if patience <= examples => Some(Stop::NoImprovement { examples }),
             _ => None,
-        };
-        Ok(Verdict { is_best, stop })
+        }
     }
 
     /// When the target was reached, or until when not; `None` without a target.

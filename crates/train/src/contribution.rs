@@ -33,12 +33,12 @@ pub(crate) fn contribute(
     tap: Tap,
     gradients: &mut Gradients,
 ) -> Result<Contribution<Tensor>, TrainError> {
-    let output = {
+    let loss = {
         let _span = tracing::trace_span!("forward").entered();
-        random::with_first_example(data.positions.start, || task.model.forward_t(&data.inputs, true))?
+        let forward = || task.model.forward_t(&data.inputs, true);
+        let output = random::with_first_example(data.positions.start, forward)?;
+        (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?
     };
-    let loss = (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?;
-    drop(output);
     let _span = tracing::trace_span!("backward").entered();
     let share = loss.sum.affine(1.0 / expected, 0.0)?;
     let norms = match tap {
@@ -46,7 +46,8 @@ pub(crate) fn contribute(
             gradients.backward(&task.parameters, &share, gradients::Tap::Off)?;
             Vec::new()
         }
-        Tap::Norms => {
+        // A single micro-batch has nothing to be compared with but itself.
+        Tap::Norms | Tap::Auto => {
             let norms = gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?;
             let to_mean = (expected / loss.weight).powi(2);
             vec![(loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect())]

@@ -18,6 +18,19 @@ pub enum Tap {
     /// (theory.md §2), needs no second micro-batch. All layers must be of `batchwise_nn`, none may couple examples, and
     /// each example must weigh the same in the loss.
     Examples,
+    /// [`Tap::Norms`] where a batch has two micro-batches or more, else [`Tap::Examples`].
+    Auto,
+}
+
+impl Tap {
+    /// What a batch of so many examples is measured by: never [`Tap::Auto`].
+    pub(crate) fn of(self, batch: u64, micro_batch: u64) -> Self {
+        match self {
+            Self::Auto if batch <= micro_batch => Self::Examples,
+            Self::Auto => Self::Norms,
+            tap => tap,
+        }
+    }
 }
 
 /// Both parts of the noise scale, measured on one batch at one θ.

@@ -101,11 +101,9 @@ impl Run {
     /// What step number `step` measures of a batch of so many examples: what the run asks for, and what its plan needs to
     /// know. `micro_batch` is the first size, so that what is measured does not depend on the memory that is left.
     pub(crate) fn tap_at(&self, step: Steps, batch: u64, micro_batch: u64) -> Tap {
-        match if step.0.is_multiple_of(self.tap_every) { self.tap } else { Tap::Off } {
-            Tap::Off if self.plan.wants_noise() && batch <= micro_batch => Tap::Examples,
-            Tap::Off if self.plan.wants_noise() => Tap::Norms,
-            tap => tap,
-        }
+        let asked = if step.0.is_multiple_of(self.tap_every) { self.tap } else { Tap::Off };
+        let tap = if asked == Tap::Off && self.plan.wants_noise() { Tap::Auto } else { asked };
+        tap.of(batch, micro_batch)
     }
 }
 

@@ -1,6 +1,7 @@
 //! All that a run must remember to go on as if it had never stopped.
 
-use crate::{PlanState, TrainError, Trainer};
+use crate::{Plan, PlanState, Task, TrainError, Trainer};
+use batchwise_nn::optim::Optimizer;
 use batchwise_schedule::{Examples, Steps};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,40 @@ pub struct State {
     pub optimizer: BTreeMap<String, Tensor>,
 }
 
+/// The tensors of a run as they are now, which share its storage: `parameters/NAME`, buffers too, and `optimizer/NAME`.
+pub(crate) fn tensors(task: &Task, optimizer: &dyn Optimizer) -> BTreeMap<String, Tensor> {
+    let named = task.parameters.named().into_iter().chain(task.parameters.buffers());
+    let named = named.map(|(name, var)| (format!("parameters/{name}"), var.as_detached_tensor()));
+    let optimizer = optimizer.state().into_iter();
+    named.chain(optimizer.map(|(name, tensor)| (format!("optimizer/{name}"), tensor))).collect()
+}
+
+/// Puts the tensors of a state in their place, and gives the plan as it was then.
+///
+/// # Errors
+/// A state of another model, optimizer or plan; then nothing changes, but where a device fails.
+pub(crate) fn load(
+    task: &Task,
+    optimizer: &mut dyn Optimizer,
+    plan: &Plan,
+    state: &State,
+) -> Result<Plan, TrainError> {
+    let mut restored = plan.clone();
+    restored.restore(&state.numbers.plan)?;
+    if let Some(name) = state.parameters.keys().find(|name| task.parameters.get(name).is_none()) {
+        let found = format!("one of another model, with a parameter `{name}`");
+        return Err(TrainError::Config { name: "the saved state", found, allowed: "of this model" });
+    }
+    // The optimizer checks all before it changes anything, and so do the parameters.
+    let before = optimizer.state();
+    optimizer.load_state(&state.optimizer)?;
+    if let Err(error) = task.parameters.restore(&state.parameters) {
+        optimizer.load_state(&before)?;
+        return Err(error.into());
+    }
+    Ok(restored)
+}
+
 impl Trainer {
     /// What the run remembers beside its tensors.
     pub fn numbers(&self) -> Numbers {
@@ -45,11 +80,7 @@ impl Trainer {
     /// The tensors of the run as they are now, which share its storage: `parameters/NAME`, buffers too, and
     /// `optimizer/NAME`.
     pub fn tensors(&self) -> BTreeMap<String, Tensor> {
-        let parameters = &self.task().parameters;
-        let named = parameters.named().into_iter().chain(parameters.buffers());
-        let named = named.map(|(name, var)| (format!("parameters/{name}"), var.as_detached_tensor()));
-        let optimizer = self.optimizer().state().into_iter();
-        named.chain(optimizer.map(|(name, tensor)| (format!("optimizer/{name}"), tensor))).collect()
+        tensors(self.task(), self.optimizer())
     }
 
     /// The state after the last step. Restored into a trainer with the same task, data and settings it goes on with the
@@ -76,21 +107,10 @@ impl Trainer {
     /// # Errors
     /// A state of another model, optimizer or plan; then nothing changes, but where a device fails.
     pub fn restore(&mut self, state: &State) -> Result<(), TrainError> {
-        let Numbers { examples, steps, skipped, plan } = &state.numbers;
-        let mut restored = self.plan().clone();
-        restored.restore(plan)?;
-        if let Some(name) = state.parameters.keys().find(|name| self.task().parameters.get(name).is_none()) {
-            let found = format!("one of another model, with a parameter `{name}`");
-            return Err(TrainError::Config { name: "the saved state", found, allowed: "of this model" });
-        }
-        // The optimizer checks all before it changes anything, and so do the parameters.
-        let before = self.optimizer().state();
-        self.load_optimizer(&state.optimizer)?;
-        if let Err(error) = self.task().parameters.restore(&state.parameters) {
-            self.load_optimizer(&before)?;
-            return Err(error.into());
-        }
-        self.resume_at(restored, Examples(*examples), Steps(*steps), *skipped);
+        let (task, optimizer, plan) = self.parts();
+        let plan = load(task, optimizer, plan, state)?;
+        let Numbers { examples, steps, skipped, .. } = &state.numbers;
+        self.resume_at(plan, Examples(*examples), Steps(*steps), *skipped);
         Ok(())
     }
 }

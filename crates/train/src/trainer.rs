@@ -8,8 +8,6 @@ use batchwise_data::{Dataset, Loader, LoaderStats, Order};
 use batchwise_nn::Gradients;
 use batchwise_nn::optim::Optimizer;
 use batchwise_schedule::{Examples, Steps};
-use candle_core::Tensor;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,6 +57,7 @@ impl Trainer {
     /// made); data and device errors.
     pub fn step(&mut self) -> Result<Option<StepReport>, TrainError> {
         let Some(batch) = self.run.batch_at(self.progress.0, self.loader.order()) else { return Ok(None) };
+        let _span = tracing::trace_span!("step").entered();
         let n_examples = batch.end - batch.start;
         let first = self.micro.as_ref().map_or(self.run.micro_batch, MicroBatch::first);
         let tap = self.run.tap_at(self.steps, n_examples, first);
@@ -169,9 +168,9 @@ impl Trainer {
         &self.run.plan
     }
 
-    /// Replaces the optimizer's state.
-    pub(crate) fn load_optimizer(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
-        Ok(self.optimizer.load_state(state)?)
+    /// What a saved state is put into.
+    pub(crate) fn parts(&mut self) -> (&Task, &mut dyn Optimizer, &Plan) {
+        (&self.task, self.optimizer.as_mut(), &self.run.plan)
     }
 
     /// The next step is the one after these. What the loader has prefetched for another is dropped when it arrives.

@@ -2,7 +2,7 @@
 
 mod train;
 
-pub(super) use train::{Every, TrainArguments};
+pub(super) use train::{Every, MetricName, TrainArguments};
 
 use batchwise_lab::bytes;
 use batchwise_nn::device::DeviceSpec;

@@ -3,20 +3,25 @@
 use super::Options;
 use batchwise_lab::advise::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One bar for the phase at hand; finished phases leave a line.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     name: &'static str,
     quiet: bool,
+    /// Where standard error is no terminal: when the phase began and the last line was written.
+    plain: Option<(Instant, Instant)>,
 }
+
+/// Between two lines of progress where standard error is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 impl Progress {
     pub(super) fn new(options: &Options) -> Self {
-        Self { bar: None, name: "", quiet: options.quiet }
+        Self { bar: None, name: "", quiet: options.quiet, plain: None }
     }
 
     pub(super) fn on(&mut self, event: Event) {
@@ -30,26 +35,43 @@ impl Progress {
                 // The draw target hides itself where standard error is no terminal.
                 let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
                 if let Ok(style) =
-                    ProgressStyle::with_template("{prefix:>20} {bar:30} {elapsed:>4} {wide_msg}")
+                    ProgressStyle::with_template("{prefix:>20} {bar:30} {elapsed:>4}, {eta} left: {wide_msg}")
                 {
                     bar.set_style(style.progress_chars("━╸─"));
                 }
                 bar.set_prefix(format!("[{number}/{of}] {name}"));
                 bar.enable_steady_tick(Duration::from_millis(200));
                 self.bar = Some(bar);
+                let now = Instant::now();
+                self.plain = (!std::io::stderr().is_terminal()).then_some((now, now));
             }
             Event::Progress { done, total, note } => {
                 if let Some(bar) = &self.bar {
                     bar.set_length(total.max(1));
                     bar.set_position(done);
-                    bar.set_message(note);
+                    bar.set_message(note.clone());
                 }
+                self.plain_line(done, total, &note);
             }
             Event::Finding(text) => {
                 self.finish();
                 error_line(&format!("{:>20}  {text}", self.name));
             }
         }
+    }
+
+    /// A line now and then for who reads a log, not a screen.
+    fn plain_line(&mut self, done: u64, total: u64, note: &str) {
+        let Some((begun, last)) = &mut self.plain else { return };
+        let now = Instant::now();
+        if now.duration_since(*last) < PLAIN_EVERY {
+            return;
+        }
+        *last = now;
+        let share = done as f64 / total.max(1) as f64;
+        let left = now.duration_since(*begun).as_secs_f64() * (1.0 / share - 1.0);
+        let left = if left.is_finite() { format!(", {left:.0} s left") } else { String::new() };
+        error_line(&format!("{:>20}  {:.0} %{left}: {note}", self.name, 100.0 * share));
     }
 
     pub(super) fn finish(&mut self) {

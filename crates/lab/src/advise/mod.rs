@@ -425,7 +425,7 @@ fn confirm(
                 course: None,
                 examples: settings.examples,
                 seed,
-                tap: false,
+                noise: None,
                 limit_bytes: Some(settings.memory.bytes),
                 weights: None,
                 keep: None,

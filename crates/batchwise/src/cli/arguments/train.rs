@@ -1,10 +1,11 @@
 //! What can be typed after `train`.
 
 use super::ScheduleName;
+use batchwise_lab::probe::trial::Noise;
 use batchwise_schedule::text::SpecError;
 use batchwise_schedule::{BatchSpec, Length, LrSpec};
 use batchwise_train::target::Target;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -32,6 +33,17 @@ pub(in crate::cli) struct TrainArguments {
     /// End the run when the test set shows this: accuracy=0.9 or loss=0.3
     #[arg(long, value_name = "METRIC=X")]
     pub(in crate::cli) until: Option<Target>,
+    /// End the run when no evaluation was better for this long: 5000ex, "2 epochs" or 10%
+    #[arg(long, value_name = "LENGTH")]
+    pub(in crate::cli) patience: Option<Length>,
+    /// Keep the checkpoint of the best evaluation, and its weights in best.safetensors [default metric: that of --until, or
+    /// accuracy where targets are classes]
+    #[arg(long, value_name = "loss|accuracy", num_args = 0..=1)]
+    pub(in crate::cli) keep_best: Option<Option<MetricName>>,
+    /// Follow an average of the weights with this half-life, such as 2000ex or 2%: it is evaluated beside them, judged in
+    /// their place, and written to average.safetensors; it takes a copy of the weights beside --memory
+    #[arg(long, value_name = "LENGTH")]
+    pub(in crate::cli) ema: Option<Length>,
     /// Store a checkpoint and end after so many seconds
     #[arg(long, value_name = "S", value_parser = above_zero)]
     pub(in crate::cli) max_seconds: Option<f64>,
@@ -42,14 +54,31 @@ pub(in crate::cli) struct TrainArguments {
     #[arg(long, value_name = "LENGTH|S")]
     pub(in crate::cli) checkpoint_every: Option<Every>,
     /// Go on with the run in this folder, from its newest checkpoint; all but its batch, its length and its periods stays
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["lr", "schedule", "noise", "clip_norm", "skip", "update_norm", "tensorboard", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["lr", "schedule", "noise", "clip_norm", "skip", "update_norm", "tensorboard", "csv", "ema", "keep_best", "out"])]
     pub(in crate::cli) resume: Option<PathBuf>,
     /// Write an event file for TensorBoard to this folder; its steps are examples
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) tensorboard: Option<PathBuf>,
-    /// Measure the gradient noise of every step, or every Nth, that has two micro-batches or more
-    #[arg(long, value_name = "every=N", num_args = 0..=1, default_missing_value = "every=1")]
-    pub(in crate::cli) noise: Option<EveryStep>,
+    /// Measure the gradient noise of every step, or every Nth: from its micro-batches, or where a batch is one of them
+    /// from its examples; `examples` takes these always, `layers` writes each parameter's too
+    #[arg(long, value_name = "every=N,examples,layers", num_args = 0..=1, default_missing_value = "every=1")]
+    pub(in crate::cli) noise: Option<NoiseTap>,
+    /// Write steps.csv and evaluations.csv too
+    #[arg(long)]
+    pub(in crate::cli) csv: bool,
+    /// Time the phases of a step, and show them as a table
+    #[arg(long)]
+    pub(in crate::cli) phases: bool,
+    /// Write a trace of all phases to this file, for https://ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) trace: Option<PathBuf>,
+    /// Measure sharpness and the top eigenvalue of the Hessian after the run, on the first N examples of the training set
+    /// [default N: 512]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "512", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in crate::cli) generalisation: Option<u64>,
+    /// Workers that share every batch, on threads of this process: the same bits for any number of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(in crate::cli) workers: Option<u64>,
     /// Write the norm of updates to the lines too, which takes a copy of the parameters
     #[arg(long)]
     pub(in crate::cli) update_norm: bool,
@@ -79,20 +108,36 @@ impl FromStr for Every {
     }
 }
 
-/// How many steps lie between two measurements, as `every=N`.
+/// How the noise is measured, as `every=N`, `examples` and `layers` with commas between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) struct EveryStep(pub(in crate::cli) u64);
+pub(in crate::cli) struct NoiseTap(pub(in crate::cli) Noise);
 
-impl FromStr for EveryStep {
+impl FromStr for NoiseTap {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_prefix("every=").and_then(|number| number.parse().ok());
-        match number {
-            Some(n) if 1 <= n => Ok(Self(n)),
-            _ => Err("write every=N with N of at least 1".to_owned()),
+        let mut noise = Noise { every: 1, examples: false, layers: false };
+        for part in text.split(',').map(str::trim) {
+            match (part, part.strip_prefix("every=").map(str::parse)) {
+                ("examples", _) => noise.examples = true,
+                ("layers", _) => noise.layers = true,
+                (_, Some(Ok(n))) if 1 <= n => noise.every = n,
+                _ => {
+                    return Err(format!(
+                        "`{part}` is none of every=N with N of at least 1, examples, layers"
+                    ));
+                }
+            }
         }
+        Ok(Self(noise))
     }
+}
+
+/// What the best evaluation is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum MetricName {
+    Loss,
+    Accuracy,
 }
 
 /// A finite number above 0.

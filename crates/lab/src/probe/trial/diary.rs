@@ -1,10 +1,13 @@
 //! What a run remembers beside the trainer's own state, and the lines it writes.
 
-use super::BatchChange;
+use super::runner::Runner;
+use super::{BatchChange, NoiseCost};
+use batchwise_estimate::noise::Measurement;
 use batchwise_schedule::controller::Reason;
+use batchwise_train::StepReport;
+use batchwise_train::best::Watch;
 use batchwise_train::observe::Record;
-use batchwise_train::target::{Course, Mark};
-use batchwise_train::{StepReport, Trainer};
+use batchwise_train::target::Mark;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -19,11 +22,26 @@ pub(super) struct Diary {
     size: Option<u64>,
     why: Option<Reason>,
     pub(super) changes: Vec<BatchChange>,
-    pub(super) target: Option<Course>,
+    pub(super) watch: Watch,
+    cost: Cost,
+}
+
+/// Time and examples of the steps that measure the noise, and of those that do not.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Cost {
+    measured: Timed,
+    others: Timed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Timed {
+    n_steps: u64,
+    examples: u64,
+    seconds: f64,
 }
 
 /// Sums since the last line.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Stretch {
     n_steps: u64,
     n_clipped: u64,
@@ -33,7 +51,12 @@ struct Stretch {
     g2: f64,
     tr_sigma: f64,
     n_readings: u64,
+    /// Of each parameter, where they are asked for.
+    groups: Vec<Measurement>,
 }
+
+/// Steps with and without a measurement that a comparison of their times takes, at least.
+const LEAST_COMPARED: u64 = 10;
 
 /// The clock of this process's training, which stands still during evaluations and checkpoints.
 pub(super) struct Clock {
@@ -73,9 +96,17 @@ impl Clock {
 
 impl Diary {
     /// Of a run that has not started; a line is due every `every` examples.
-    pub(super) fn new(every: u64, target: Option<Course>) -> Self {
-        let stretch = Stretch::default();
-        Self { before: 0.0, next_line: every, stretch, size: None, why: None, changes: Vec::new(), target }
+    pub(super) fn new(every: u64, watch: Watch) -> Self {
+        Self {
+            before: 0.0,
+            next_line: every,
+            stretch: Stretch::default(),
+            size: None,
+            why: None,
+            changes: Vec::new(),
+            watch,
+            cost: Cost::default(),
+        }
     }
 
     /// Seconds trained since the start of the run.
@@ -93,8 +124,33 @@ impl Diary {
         self.next_line <= examples || total <= examples
     }
 
-    /// Takes a step in.
-    pub(super) fn take(&mut self, step: &StepReport) {
+    /// Takes in what a step took.
+    pub(super) fn time(&mut self, step: &StepReport, seconds: f64) {
+        let timed = if step.noise.is_some() { &mut self.cost.measured } else { &mut self.cost.others };
+        timed.n_steps += 1;
+        timed.examples += step.batch;
+        timed.seconds += seconds;
+    }
+
+    /// What the noise cost, where there are steps with and without it.
+    pub(super) fn noise_cost(&self) -> Option<NoiseCost> {
+        let Cost { measured, others } = self.cost;
+        let each = |timed: Timed| timed.seconds / timed.examples.max(1) as f64;
+        let can_tell = LEAST_COMPARED <= measured.n_steps.min(others.n_steps) && 0.0 < others.seconds;
+        can_tell.then(|| {
+            let more = each(measured) / each(others) - 1.0;
+            NoiseCost {
+                per_measurement: more,
+                of_training: more * each(others) * measured.examples as f64
+                    / (measured.seconds + others.seconds),
+                n_measured: measured.n_steps,
+                n_others: others.n_steps,
+            }
+        })
+    }
+
+    /// Takes a step in, and the noise of each parameter with it where `layers` asks for that.
+    pub(super) fn take(&mut self, step: &StepReport, layers: bool) {
         if let Some(before) = self.size.replace(step.batch_size).filter(|before| *before != step.batch_size) {
             let examples = step.progress.0 - step.batch;
             let (after, phi, reason) = (step.batch_size, step.phi.clone(), self.why.take());
@@ -112,6 +168,13 @@ impl Diary {
             stretch.g2 += reading.total.g2;
             stretch.tr_sigma += reading.total.tr_sigma;
             stretch.n_readings += 1;
+            if layers {
+                stretch.groups.resize(reading.groups.len(), Measurement { g2: 0.0, tr_sigma: 0.0 });
+                for (sum, group) in stretch.groups.iter_mut().zip(&reading.groups) {
+                    sum.g2 += group.g2;
+                    sum.tr_sigma += group.tr_sigma;
+                }
+            }
         }
     }
 
@@ -119,7 +182,7 @@ impl Diary {
     pub(super) fn line(
         &mut self,
         step: &StepReport,
-        trainer: &Trainer,
+        trainer: &Runner,
         every: u64,
         clips: bool,
         clock: &mut Clock,
@@ -131,6 +194,9 @@ impl Diary {
         let waited = trainer.data_wait();
         let wait = waited.saturating_sub(clock.waited);
         clock.waited = waited;
+        let named = trainer.task().parameters.named().into_iter().map(|(name, _)| name);
+        let groups = stretch.groups.iter().zip(named).map(|(sum, name)| (name, sum.g2, sum.tr_sigma));
+        let groups = Some(groups.collect::<Vec<_>>()).filter(|groups| !groups.is_empty());
         let noise = |sum: f64| (0 < stretch.n_readings).then_some(sum);
         Record {
             examples: step.progress.0,
@@ -152,12 +218,12 @@ impl Diary {
             phi: step.phi.clone(),
             examples_per_second: stretch.examples as f64 / (seconds - stretch.seconds).max(1e-9),
             data_wait_seconds: wait.as_secs_f64(),
-            groups: None,
+            groups,
         }
     }
 
     /// Where the run is, on all its clocks.
-    pub(super) fn mark(&self, trainer: &Trainer, clock: &Clock) -> Mark {
+    pub(super) fn mark(&self, trainer: &Runner, clock: &Clock) -> Mark {
         Mark {
             examples: trainer.progress(),
             steps: trainer.steps(),

@@ -1,11 +1,15 @@
 //! The files of a run: its lines, its event file, its checkpoints.
 
 use super::diary::Diary;
+use super::runner::Runner;
 use super::{Keep, Request};
 use crate::LabError;
+use batchwise_train::average::{self, Average};
 use batchwise_train::checkpoint::{Expected, Manifest, Period, Snapshot, Store, to_value};
-use batchwise_train::observe::{EvaluationRecord, JsonLines, ObserveError, Observer, Record, TensorBoard};
-use batchwise_train::{Numbers, State, Trainer};
+use batchwise_train::observe::{
+    Csv, EvaluationRecord, JsonLines, ObserveError, Observer, Record, Table, TensorBoard,
+};
+use batchwise_train::{Numbers, State};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +20,7 @@ use std::time::SystemTime;
 /// What of a run's settings may be another when it goes on: what changes no mathematics, where it ends, and the batch,
 /// which changes the run from there on as a change within it would.
 const MAY_CHANGE: &[&str] =
-    &["batch", "micro_batch", "examples", "course", "learning_rate", "tap", "tap_every"];
+    &["batch", "micro_batch", "examples", "course", "learning_rate", "noise", "workers"];
 
 /// Each with the name that a checkpoint keeps its length under.
 type Observers = Vec<(&'static str, Box<dyn Observer>)>;
@@ -41,18 +45,26 @@ struct Stored {
 pub(super) struct Begin {
     pub(super) journal: Journal,
     /// What a checkpoint said, if the run goes on from one.
-    pub(super) diary: Option<Diary>,
+    pub(super) stored: Option<Restored>,
     /// Newer checkpoints that are damaged, in words.
     pub(super) damaged: Vec<String>,
 }
 
+/// What a checkpoint said.
+pub(super) struct Restored {
+    pub(super) diary: Diary,
+    pub(super) state: State,
+    /// The average of the weights, if there was one.
+    pub(super) average: BTreeMap<String, Tensor>,
+}
+
 impl Journal {
-    /// Opens the files of a run, and puts the trainer where the newest checkpoint was.
-    pub(super) fn open(keep: &Keep, request: &Request, trainer: &mut Trainer) -> Result<Begin, LabError> {
+    /// Opens the files of a run, and reads the newest checkpoint if it goes on.
+    pub(super) fn open(keep: &Keep, request: &Request, trainer: &Runner) -> Result<Begin, LabError> {
         let mut store = Store::create(&keep.folder.join("checkpoints"))?;
         let configuration = configuration(keep, request, trainer);
         let latest = if keep.resume { store.load_latest()? } else { None };
-        let (mut diary, mut lengths, mut damaged) = (None, None, Vec::new());
+        let (mut restored, mut lengths, mut damaged) = (None, None, Vec::new());
         if let Some(latest) = latest {
             damaged = latest.refused.iter().map(|refused| refused.reason.to_string()).collect();
             let snapshot = latest.snapshot;
@@ -64,18 +76,21 @@ impl Journal {
                 serde_json::from_value(snapshot.manifest.state.clone()).map_err(|error| {
                     LabError::Input(format!("{} holds no state of a run: {error}", latest.path.display()))
                 })?;
-            trainer.restore(&State {
+            let state = State {
                 numbers: stored.trainer,
                 parameters: snapshot.of_kind("parameters"),
                 optimizer: snapshot.of_kind("optimizer"),
-            })?;
-            (diary, lengths) = (Some(stored.diary), Some(snapshot.manifest.files));
+            };
+            let average = snapshot.tensors.iter().filter(|(name, _)| name.starts_with(average::PREFIX));
+            let average = average.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+            restored = Some(Restored { diary: stored.diary, state, average });
+            lengths = Some(snapshot.manifest.files);
         }
         let observers = observers(keep, lengths.as_ref())?;
         let period = Period::new(keep.checkpoint_examples, keep.checkpoint_seconds)?;
         let data_sha256 = keep.data_sha256.clone();
         let journal = Self { observers, store, period, configuration, data_sha256 };
-        Ok(Begin { journal, diary, damaged })
+        Ok(Begin { journal, stored: restored, damaged })
     }
 
     /// Whether a checkpoint is due between so many examples and so many, so many seconds after the last.
@@ -92,7 +107,13 @@ impl Journal {
     }
 
     /// Puts all that was written on the disk, and the state of the run with it.
-    pub(super) fn save(&mut self, trainer: &Trainer, diary: &Diary) -> Result<(), LabError> {
+    pub(super) fn save(
+        &mut self,
+        trainer: &Runner,
+        average: Option<&Average>,
+        diary: &Diary,
+        is_best: bool,
+    ) -> Result<(), LabError> {
         let mut manifest = Manifest::new(self.configuration.clone(), &self.data_sha256);
         for (name, observer) in &mut self.observers {
             manifest.files.insert((*name).to_owned(), observer.sync()?);
@@ -100,8 +121,11 @@ impl Journal {
         let stored = Stored { trainer: trainer.numbers(), diary: diary.clone() };
         manifest.state = to_value("the state of the run", &stored)?;
         (manifest.examples, manifest.steps) = (trainer.progress().0, trainer.steps().0);
-        let tensors: BTreeMap<String, Tensor> = trainer.tensors();
-        let saved = self.store.save(&Snapshot::new(manifest, tensors), false)?;
+        let mut tensors: BTreeMap<String, Tensor> = trainer.tensors();
+        if let Some(average) = average {
+            tensors.append(&mut average.state()?);
+        }
+        let saved = self.store.save(&Snapshot::new(manifest, tensors), is_best)?;
         for old in saved.not_removed {
             tracing::warn!(path = %old.display(), "an old checkpoint cannot be removed");
         }
@@ -135,6 +159,16 @@ fn observers(keep: &Keep, lengths: Option<&BTreeMap<String, u64>>) -> Result<Obs
         };
         observers.push(("tensorboard", Box::new(events)));
     }
+    if keep.csv {
+        for (name, table) in [("steps.csv", Table::Steps), ("evaluations.csv", Table::Evaluations)] {
+            let path = keep.folder.join(name);
+            let csv = match length(name) {
+                Some(length) => Csv::resume(&path, table, length)?,
+                None => Csv::create(&path, table)?,
+            };
+            observers.push((name, Box::new(csv)));
+        }
+    }
     Ok(observers)
 }
 
@@ -146,7 +180,7 @@ fn create_events(path: &Path) -> Result<TensorBoard, LabError> {
 }
 
 /// The settings that decide what a run does.
-fn configuration(keep: &Keep, request: &Request, trainer: &Trainer) -> Value {
+fn configuration(keep: &Keep, request: &Request, trainer: &Runner) -> Value {
     json!({
         "batch": request.batch,
         "micro_batch": request.micro_batch,
@@ -158,9 +192,10 @@ fn configuration(keep: &Keep, request: &Request, trainer: &Trainer) -> Value {
         "examples": request.examples,
         "optimizer": trainer.run().optimizer.to_string(),
         "seed": request.seed,
-        "tap": request.tap,
-        "tap_every": keep.tap_every,
+        "noise": request.noise,
         "clip_norm": keep.clip_norm,
         "skip": keep.skip,
+        "average_half_life": keep.average_half_life,
+        "workers": keep.workers,
     })
 }

@@ -1,8 +1,11 @@
 //! What comes out of a run.
 
+use super::Timing;
 use batchwise_estimate::fieller::Ratio;
 use batchwise_schedule::controller::Reason;
-use batchwise_train::target;
+use batchwise_train::best::{Evaluated, Stop};
+use batchwise_train::generalisation::{Eigenvalue, Gap, Sharpness};
+use batchwise_train::{Evaluation, target};
 use serde::{Deserialize, Serialize};
 
 /// What came out.
@@ -38,6 +41,24 @@ pub struct Outcome {
     /// holds where it was.
     #[serde(default)]
     pub stopped: Option<Stopped>,
+    /// Why evaluations ended the run, if they did.
+    #[serde(default)]
+    pub ended: Option<Stop>,
+    /// The best evaluation, where the run was evaluated on its way.
+    #[serde(default)]
+    pub best: Option<Evaluated>,
+    /// The average of the weights on the test set, where one was followed.
+    #[serde(default)]
+    pub average: Option<Evaluation>,
+    /// What the noise cost, where steps with and without a measurement can be compared.
+    #[serde(default)]
+    pub noise_cost: Option<NoiseCost>,
+    /// Where the time went, if it was asked for.
+    #[serde(default)]
+    pub timing: Option<Timing>,
+    /// How the trained model generalises, if it was asked for.
+    #[serde(default)]
+    pub generalisation: Option<Generalisation>,
     /// Whether and when the target was reached, if there was one.
     #[serde(default)]
     pub target: Option<target::Outcome>,
@@ -50,6 +71,32 @@ pub struct Outcome {
     /// What was passed over on resuming: newer checkpoints that are damaged.
     #[serde(default)]
     pub damaged: Vec<String>,
+}
+
+/// How a trained model generalises.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generalisation {
+    /// Between training and test set.
+    pub gap: Gap,
+    /// By one step of ascent.
+    pub sharpness: Sharpness,
+    /// Of the Hessian.
+    pub top_eigenvalue: Eigenvalue,
+    /// Of the gradient noise at the peak learning rate and the first batch size; null for other optimizers than SGD.
+    pub temperature: Option<f64>,
+}
+
+/// What measuring the noise cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NoiseCost {
+    /// By how much a step that measures takes longer than one that does not, as a share of the latter.
+    pub per_measurement: f64,
+    /// The same as a share of the whole training.
+    pub of_training: f64,
+    /// Steps that measured.
+    pub n_measured: u64,
+    /// Steps that did not.
+    pub n_others: u64,
 }
 
 /// Why a run ended in good order before its end.

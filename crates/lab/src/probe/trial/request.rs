@@ -5,7 +5,7 @@ use crate::LabError;
 use batchwise_estimate::time::{TimeCurve, TimePoint};
 use batchwise_nn::optim::OptimizerConfig;
 use batchwise_schedule::{BatchSpec, Examples, LearningRate, LrSpec, RunLength, Scaling};
-use batchwise_train::target::Target;
+use batchwise_train::best::Rules;
 use batchwise_train::{Adaptive, Follow, Plan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,8 +27,8 @@ pub struct Request {
     pub examples: u64,
     /// Seed of initial weights and order.
     pub seed: u64,
-    /// Whether to measure the gradient noise of each step.
-    pub tap: bool,
+    /// How to measure the gradient noise, if at all.
+    pub noise: Option<Noise>,
     /// Bytes training may take: the process dies where it would take more.
     pub limit_bytes: Option<u64>,
     /// Where to write the trained weights, as safetensors.
@@ -36,6 +36,17 @@ pub struct Request {
     /// What the run writes while it goes on, and when it ends early; without it nothing and never.
     #[serde(default)]
     pub keep: Option<Keep>,
+}
+
+/// How the gradient noise of a run is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Steps from one measurement to the next.
+    pub every: u64,
+    /// By the norms of single examples also where a batch has several micro-batches.
+    pub examples: bool,
+    /// Each parameter's in the lines too.
+    pub layers: bool,
 }
 
 /// What a run writes while it goes on, and when it ends early.
@@ -53,16 +64,29 @@ pub struct Keep {
     pub resume: bool,
     /// Examples from one evaluation on the test set to the next.
     pub evaluate_examples: Option<u64>,
-    /// What ends the run when an evaluation reaches it.
-    pub until: Option<Target>,
+    /// What evaluations are watched for, and when they end the run.
+    pub rules: Rules,
+    /// Whether the best evaluation's checkpoint is kept, and its weights written to `best.safetensors`.
+    pub keep_best: bool,
+    /// Examples after which half of an average of the weights has been replaced: the average is followed, evaluated beside
+    /// the weights and judged in their place.
+    pub average_half_life: Option<f64>,
     /// Seconds of this process after which it stores a checkpoint and ends.
     pub max_seconds: Option<f64>,
     /// Largest norm of the gradient.
     pub clip_norm: Option<f64>,
     /// Batches that may be left out because their loss or gradient is not finite.
     pub skip: u64,
-    /// Steps from one measurement of the noise to the next.
-    pub tap_every: u64,
+    /// Workers that share every batch, at least 1; without them an ordinary trainer, whose sums round otherwise.
+    pub workers: Option<u64>,
+    /// Whether the lines go to `steps.csv` and `evaluations.csv` too.
+    pub csv: bool,
+    /// Whether the phases of the run are timed.
+    pub phases: bool,
+    /// Where to write a trace of the phases.
+    pub trace: Option<PathBuf>,
+    /// Examples of the training set that sharpness and curvature are measured on after the run.
+    pub generalisation: Option<u64>,
     /// Whether each line has the norm of its last update, which takes a copy of the parameters.
     pub update_norm: bool,
     /// What the data set says of itself; a checkpoint of another one is refused.

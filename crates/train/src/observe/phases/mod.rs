@@ -1,8 +1,9 @@
 //! Where the time of a run goes.
 //!
-//! The phases of a run are spans of `tracing` at the level TRACE: `data` (waiting for a batch), `forward`, `backward`,
-//! `norms` (those of the whole batch's gradient, and what the noise is computed from), `optimizer`, `evaluation`. The
-//! layers here time every span, whoever opens it. Install them with a registry:
+//! The phases of a run are spans of `tracing` at the level TRACE: `step`, and within it `data` (waiting for a batch),
+//! `forward` (with the loss), `backward`, `norms` (those of the whole batch's gradient), `optimizer`, and `exchange` between
+//! workers; `evaluation`, and what the caller adds, such as `checkpoint`. What `step` has of its own is all the rest of a
+//! step: adding up losses, noise, clipping, the plan. The layers here time every span, whoever opens it. Install them with a registry:
 //!
 //! - [`Phases`] adds the times up to a [`PhaseTable`].
 //! - [`ChromeTrace`] writes each span to a file for `chrome://tracing` and <https://ui.perfetto.dev>.

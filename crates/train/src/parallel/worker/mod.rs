@@ -6,11 +6,14 @@ use super::record::Form;
 use super::tree::tree_sum;
 use super::{BUCKET_BYTES, Buckets, Collective, ParallelError, flat, replicas};
 use crate::accumulate::Accumulated;
+use crate::state::{self, Numbers, State};
 use crate::update::Update;
 use crate::{Run, StepReport, Tap, Task, TrainError};
 use batchwise_data::{Dataset, Loader, LoaderStats, Order};
 use batchwise_nn::optim::Optimizer;
 use batchwise_schedule::{Examples, Steps};
+use candle_core::Tensor;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Steps between two checks that all ranks hold the same parameters, unless said otherwise.
@@ -37,6 +40,7 @@ pub struct Worker<C: Collective> {
     steps: Steps,
     skipped: u64,
     check_every: u64,
+    watch: bool,
 }
 
 impl<C: Collective> Worker<C> {
@@ -65,6 +69,7 @@ impl<C: Collective> Worker<C> {
                 steps: Steps(0),
                 skipped: 0,
                 check_every: CHECK_EVERY,
+                watch: false,
             }),
             Err(error) => {
                 end(&mut collective, &error);
@@ -118,6 +123,7 @@ impl<C: Collective> Worker<C> {
 
     fn try_step(&mut self) -> Result<Option<StepReport>, ParallelError> {
         let Some(batch) = self.run.batch_at(self.progress.0, self.loader.order()) else { return Ok(None) };
+        let _span = tracing::trace_span!("step").entered();
         let expected = (batch.end - batch.start) as f64;
         let tap = self.run.tap_at(self.steps, batch.end - batch.start, self.run.micro_batch);
         let shares = self.shares(&batch);
@@ -126,7 +132,7 @@ impl<C: Collective> Worker<C> {
         let form = Form {
             n_norms: match tap {
                 Tap::Off => 0,
-                Tap::Norms => 1,
+                Tap::Norms | Tap::Auto => 1,
                 Tap::Examples => self.run.micro_batch.min(batch.end - batch.start) as usize,
             },
             n_groups: self.task.parameters.named().len(),
@@ -153,7 +159,7 @@ impl<C: Collective> Worker<C> {
             optimizer: self.optimizer.as_mut(),
             gradients: &mut gradients,
             skipped: &mut self.skipped,
-            watch: false,
+            watch: std::mem::take(&mut self.watch),
             dataset_size: self.loader.order().len(),
         };
         let report = update.finish(self.steps, batch, tap, &accumulated)?;
@@ -185,6 +191,59 @@ impl<C: Collective> Worker<C> {
             end(&mut self.collective, error);
         }
         outcome
+    }
+
+    /// Makes the next step measure the norm of its update, which costs a copy of the parameters. Of this rank alone: all
+    /// ranks make the same update.
+    pub fn watch_next_step(&mut self) {
+        self.watch = true;
+    }
+
+    /// What the run remembers beside its tensors, the same on every rank.
+    pub fn numbers(&self) -> Numbers {
+        let (examples, steps) = (self.progress.0, self.steps.0);
+        Numbers { examples, steps, skipped: self.skipped, plan: self.run.plan.state() }
+    }
+
+    /// The tensors of the run as they are now, which share its storage, as [`Trainer::tensors`](crate::Trainer::tensors)
+    /// names them; the same on every rank.
+    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+        state::tensors(&self.task, self.optimizer.as_ref())
+    }
+
+    /// Goes on from a saved state, of a run with any number of workers. To be called on every rank.
+    ///
+    /// # Errors
+    /// A state of another model, optimizer or plan; then nothing changes, but where a device fails, and the other ranks
+    /// are let go.
+    pub fn restore(&mut self, state: &State) -> Result<(), ParallelError> {
+        match state::load(&self.task, self.optimizer.as_mut(), &self.run.plan, state) {
+            Ok(plan) => {
+                let Numbers { examples, steps, skipped, .. } = state.numbers;
+                self.run.plan = plan;
+                (self.progress, self.steps, self.skipped) = (Examples(examples), Steps(steps), skipped);
+                Ok(())
+            }
+            Err(error) => {
+                self.collective.abort(&error.to_string());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Batches left out so far because their loss or gradient was not finite.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The settings, as they are now.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Examples of the training set.
+    pub fn dataset_size(&self) -> u64 {
+        self.loader.order().len()
     }
 
     /// Examples processed so far, by all ranks together.

@@ -1,20 +1,24 @@
 //! `train`: one run, with its lines, its checkpoints, its weights and `train.json`.
 
 mod course;
+mod print;
 mod result;
 mod resume;
 
 use super::{Session, output};
-use crate::cli::arguments::TrainArguments;
+use crate::cli::arguments::{MetricName, TrainArguments};
 use crate::cli::show::{self, Progress};
 use crate::cli::{Cli, Options};
+use batchwise_data::Target;
 use batchwise_lab::output::Output;
 use batchwise_lab::probe::trial::{self, Keep, Stopped};
 use batchwise_lab::provenance::Provenance;
 use batchwise_lab::report::course as picture;
 use batchwise_lab::{LabError, advise};
 use batchwise_schedule::{Examples, Length};
+use batchwise_train::best::Rules;
 use batchwise_train::observe::{Line, Record, event_file_name};
+use batchwise_train::target::Metric;
 use course::{Course, micro_batch};
 use result::TrainResult;
 use resume::RunFile;
@@ -34,6 +38,12 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &TrainArguments) -> R
 }
 
 fn start(cli: &Cli, options: &Options, arguments: &TrainArguments) -> Result<(), LabError> {
+    if arguments.workers.is_some() && options.memory.is_some() {
+        return Err(LabError::Input(
+            "--memory is measured with one worker, but --workers share this machine: leave one of them out"
+                .to_owned(),
+        ));
+    }
     let session = Session::open(cli, options)?;
     let mut progress = Progress::new(options);
     let n = session.data.train.len();
@@ -52,7 +62,7 @@ fn start(cli: &Cli, options: &Options, arguments: &TrainArguments) -> Result<(),
         course: Some(plan.request),
         examples,
         seed: options.seed,
-        tap: arguments.noise.is_some(),
+        noise: arguments.noise.map(|noise| noise.0),
         limit_bytes: options.memory,
         weights: Some(output.path("weights.safetensors")),
         keep: Some(keep(&session, arguments, examples, output.folder(), &provenance)?),
@@ -83,11 +93,14 @@ fn keep(
     provenance: &Provenance,
 ) -> Result<Keep, LabError> {
     let length = |length: &Length| resolve(session, length, examples);
-    let evaluate = match (&arguments.evaluate_every, arguments.until) {
-        (Some(every), _) => Some(length(every)?),
-        (None, Some(_)) => Some(length(&EVALUATE_EVERY)?),
-        (None, None) => None,
+    let rules = rules(session, arguments, examples)?;
+    let is_watched = rules.target.is_some() || rules.patience.is_some() || arguments.keep_best.is_some();
+    let evaluate = match &arguments.evaluate_every {
+        Some(every) => Some(length(every)?),
+        None if is_watched => Some(length(&EVALUATE_EVERY)?),
+        None => None,
     };
+    let half_life = arguments.ema.as_ref().map(length).transpose()?;
     let (checkpoint_examples, checkpoint_seconds) = checkpoints(session, arguments, examples)?;
     let tensorboard = arguments.tensorboard.as_ref();
     Ok(Keep {
@@ -97,14 +110,42 @@ fn keep(
         checkpoint_seconds,
         resume: false,
         evaluate_examples: evaluate,
-        until: arguments.until,
+        rules,
+        keep_best: arguments.keep_best.is_some(),
+        average_half_life: half_life.map(|examples| examples as f64),
         max_seconds: arguments.max_seconds,
         clip_norm: arguments.clip_norm,
         skip: arguments.skip,
-        tap_every: arguments.noise.map_or(1, |every| every.0),
+        workers: arguments.workers,
+        csv: arguments.csv,
+        phases: arguments.phases,
+        trace: arguments.trace.clone(),
+        generalisation: arguments.generalisation,
         update_norm: arguments.update_norm,
         data_sha256: provenance.data.train_hash.clone(),
     })
+}
+
+/// What evaluations are watched for.
+fn rules(session: &Session, arguments: &TrainArguments, examples: u64) -> Result<Rules, LabError> {
+    let has_classes = matches!(session.data.train.schema().target, Target::Class { .. });
+    let named = arguments.keep_best.flatten().map(|name| match name {
+        MetricName::Loss => Metric::Loss,
+        MetricName::Accuracy => Metric::Accuracy,
+    });
+    let usual = if has_classes { Metric::Accuracy } else { Metric::Loss };
+    let target = arguments.until;
+    let best_by = named.or(target.map(|target| target.metric())).unwrap_or(usual);
+    let judged = [target.map(|target| target.metric()), Some(best_by)];
+    if judged.contains(&Some(Metric::Accuracy)) && !has_classes {
+        return Err(LabError::Input(
+            "accuracy needs a data set of classes; this one has loss: --until loss=X, --keep-best loss"
+                .to_owned(),
+        ));
+    }
+    let patience =
+        arguments.patience.as_ref().map(|length| resolve(session, length, examples)).transpose()?;
+    Ok(Rules { target, confirm: 1, patience: patience.map(Examples), best_by })
 }
 
 fn resolve(session: &Session, length: &Length, examples: u64) -> Result<u64, LabError> {
@@ -159,7 +200,7 @@ fn go(
     if options.json {
         show::json(&result);
     } else {
-        result.print();
+        print::print(&result);
         show::line(&format!("\nResult: {}", path.display()));
         if stopped == Some(Stopped::Time) {
             show::line(&format!("Its time was over: go on by train --resume {}", output.folder().display()));

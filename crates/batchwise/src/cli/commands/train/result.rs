@@ -1,83 +1,134 @@
 //! What a run comes to, as `train.json` and on the screen.
 
-use crate::cli::show;
 use batchwise_estimate::fieller::{Ratio, fieller};
-use batchwise_lab::bytes;
-use batchwise_lab::probe::trial::{self, Stopped};
+use batchwise_lab::probe::trial::{self, Generalisation, NoiseCost, Stopped, Timing};
 use batchwise_lab::provenance::Provenance;
 use batchwise_lab::report::course;
+use batchwise_train::best::Stop;
 use batchwise_train::observe::Record;
-use batchwise_train::target::{Outcome, Reached};
+use batchwise_train::target::{Metric, Outcome, Reached};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What `train.json` holds.
 #[derive(Debug, Serialize)]
 pub(super) struct TrainResult {
     schema: u32,
     /// At the beginning.
-    batch_size: u64,
+    pub(super) batch_size: u64,
     /// Over the run, as a text.
-    batch_schedule: String,
+    pub(super) batch_schedule: String,
     /// Each change of the batch size.
-    changes: Vec<trial::BatchChange>,
-    micro_batch: u64,
+    pub(super) changes: Vec<trial::BatchChange>,
+    pub(super) micro_batch: u64,
     /// The peak.
-    learning_rate: f64,
+    pub(super) learning_rate: f64,
     /// Over the run, as a text.
-    learning_rate_schedule: String,
-    examples: u64,
-    steps: u64,
+    pub(super) learning_rate_schedule: String,
+    pub(super) examples: u64,
+    pub(super) steps: u64,
     /// Of training, without evaluations and checkpoints.
-    seconds: f64,
-    train_loss: Option<f64>,
-    test_loss: Option<f64>,
-    test_loss_error: Option<f64>,
-    test_accuracy: Option<f64>,
-    test_accuracy_error: Option<f64>,
+    pub(super) seconds: f64,
+    pub(super) train_loss: Option<f64>,
+    pub(super) test_loss: Option<f64>,
+    pub(super) test_loss_error: Option<f64>,
+    pub(super) test_accuracy: Option<f64>,
+    pub(super) test_accuracy_error: Option<f64>,
     /// What was to be reached.
-    target: Option<String>,
+    pub(super) target: Option<String>,
     /// When it was: null where it was not, or where there was no target.
-    reached_target_at: Option<ReachedAt>,
-    noise: Option<Noise>,
+    pub(super) reached_target_at: Option<ReachedAt>,
+    /// The noise scale, where it was measured.
+    pub(super) noise: Option<Noise>,
+    /// The best evaluation, where the run was evaluated on its way.
+    pub(super) best: Option<Best>,
+    /// The average of the weights, where one was followed.
+    pub(super) average: Option<Average>,
+    /// Sharpness and curvature, if they were asked for.
+    pub(super) generalisation: Option<Generalisation>,
+    /// Where the time went, if it was asked for.
+    pub(super) timing: Option<Timing>,
+    /// Why evaluations ended the run, if they did.
+    pub(super) ended: Option<Stop>,
+    /// Workers that shared every batch, if it was shared.
+    pub(super) workers: Option<u64>,
     pub(super) diverged: Option<String>,
     /// Why the run ended before its end, if in good order.
     pub(super) stopped: Option<Stopped>,
     /// Batches left out because their loss or gradient was not finite.
-    skipped: u64,
+    pub(super) skipped: u64,
     /// Examples that the run had when it went on from a checkpoint.
-    resumed_at: Option<u64>,
-    memory: Memory,
-    weights_sha256: String,
-    provenance: Provenance,
+    pub(super) resumed_at: Option<u64>,
+    pub(super) memory: Memory,
+    pub(super) weights_sha256: String,
+    pub(super) provenance: Provenance,
 }
 
 /// When a target was reached, interpolated between two evaluations, which bound it.
 #[derive(Debug, Serialize)]
-struct ReachedAt {
-    examples: f64,
-    steps: f64,
-    seconds: f64,
-    epochs: f64,
+pub(super) struct ReachedAt {
+    pub(super) examples: f64,
+    pub(super) steps: f64,
+    pub(super) seconds: f64,
+    pub(super) epochs: f64,
     /// At the evaluation before and at the one that reached it.
-    between: Reached,
+    pub(super) between: Reached,
 }
 
 /// The noise scale over the second half of the run.
 #[derive(Debug, Serialize)]
-struct Noise {
+pub(super) struct Noise {
     /// In examples, with its interval.
-    phi: Ratio,
-    readings: u64,
+    pub(super) phi: Ratio,
+    pub(super) readings: u64,
+    /// What measuring it cost, where that can be told.
+    pub(super) cost: Option<NoiseCost>,
+    /// Of each parameter, if it was asked for. They do not add up: their parts do.
+    pub(super) layers: Vec<LayerNoise>,
+}
+
+/// The noise scale of one parameter.
+#[derive(Debug, Serialize)]
+pub(super) struct LayerNoise {
+    pub(super) name: String,
+    pub(super) phi: Ratio,
+    /// Its share of tr Σ.
+    pub(super) share: f64,
+}
+
+/// The best evaluation.
+#[derive(Debug, Serialize)]
+pub(super) struct Best {
+    pub(super) metric: Metric,
+    pub(super) value: f64,
+    pub(super) examples: u64,
+    pub(super) steps: u64,
+    pub(super) seconds: f64,
+    /// The file of its weights in the run's folder, if they were kept.
+    pub(super) weights: Option<&'static str>,
+}
+
+/// The average of the weights.
+#[derive(Debug, Serialize)]
+pub(super) struct Average {
+    /// Examples after which half of it has been replaced.
+    pub(super) half_life: f64,
+    pub(super) test_loss: f64,
+    pub(super) test_loss_error: Option<f64>,
+    pub(super) test_accuracy: Option<f64>,
+    pub(super) test_accuracy_error: Option<f64>,
+    /// Its file in the run's folder.
+    pub(super) weights: &'static str,
 }
 
 #[derive(Debug, Serialize)]
-struct Memory {
+pub(super) struct Memory {
     /// Most bytes that training took at once, beside the data set.
-    peak_bytes: Option<u64>,
+    pub(super) peak_bytes: Option<u64>,
     /// What the data set holds itself.
-    data_bytes: u64,
+    pub(super) data_bytes: u64,
     /// What was allowed, if the user said.
-    limit_bytes: Option<u64>,
+    pub(super) limit_bytes: Option<u64>,
 }
 
 impl TrainResult {
@@ -88,7 +139,7 @@ impl TrainResult {
         data_bytes: u64,
         provenance: Provenance,
     ) -> Self {
-        let course = request.course.as_ref();
+        let (course, keep) = (request.course.as_ref(), request.keep.as_ref());
         let reached = match &outcome.target {
             Some(Outcome::Reached(reached)) => Some(reached),
             _ => None,
@@ -109,7 +160,7 @@ impl TrainResult {
             test_loss_error: outcome.test_loss_error,
             test_accuracy: outcome.test_accuracy,
             test_accuracy_error: outcome.test_accuracy_error,
-            target: request.keep.as_ref().and_then(|keep| keep.until).map(|until| until.to_string()),
+            target: keep.and_then(|keep| keep.rules.target).map(|target| target.to_string()),
             reached_target_at: reached.map(|reached| ReachedAt {
                 examples: reached.examples.value,
                 steps: reached.steps.value,
@@ -117,7 +168,29 @@ impl TrainResult {
                 epochs: reached.epochs.value,
                 between: *reached,
             }),
-            noise: noise(lines),
+            noise: noise(lines, outcome.noise_cost),
+            best: keep.zip(outcome.best).map(|(keep, best)| Best {
+                metric: keep.rules.best_by,
+                value: best.metric,
+                examples: best.at.examples.0,
+                steps: best.at.steps.0,
+                seconds: best.at.seconds,
+                weights: keep.keep_best.then_some(trial::BEST_WEIGHTS),
+            }),
+            average: keep.and_then(|keep| keep.average_half_life).zip(outcome.average).map(
+                |(half_life, average)| Average {
+                    half_life,
+                    test_loss: average.loss,
+                    test_loss_error: average.loss_error,
+                    test_accuracy: average.accuracy,
+                    test_accuracy_error: average.accuracy_error(),
+                    weights: trial::AVERAGE_WEIGHTS,
+                },
+            ),
+            generalisation: outcome.generalisation,
+            timing: outcome.timing,
+            ended: outcome.ended,
+            workers: keep.and_then(|keep| keep.workers),
             diverged: outcome.diverged,
             stopped: outcome.stopped,
             skipped: outcome.skipped,
@@ -139,86 +212,31 @@ impl TrainResult {
         let title = format!("lr {}, batch {}", self.learning_rate_schedule, self.batch_schedule);
         course::Course { title, points: lines.iter().map(point).collect() }
     }
-
-    /// The result as a person reads it.
-    pub(super) fn print(&self) {
-        print(self);
-    }
 }
 
 /// φ from the lines of the second half, each taken as one measurement.
-fn noise(lines: &[Record]) -> Option<Noise> {
-    let half = &lines[lines.len() / 2..];
-    let read = half.iter().filter(|line| 0 < line.n_readings);
-    let mean = |sum: Option<f64>, line: &Record| sum.map(|sum| sum / line.n_readings as f64);
-    let (tr_sigma, g2): (Vec<f64>, Vec<f64>) =
-        read.clone().filter_map(|line| mean(line.tr_sigma, line).zip(mean(line.g2, line))).unzip();
-    let readings = read.map(|line| line.n_readings).sum();
-    (0 < readings).then(|| Noise { phi: fieller(&tr_sigma, &g2, 0.95), readings })
-}
-
-fn print(result: &TrainResult) {
-    let known =
-        |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
-    let percent = |value: Option<f64>| known(value.map(|value| 100.0 * value), 2);
-    let mut rows = vec![
-        ("examples", format!("{} in {} steps of {}", result.examples, result.steps, result.batch_schedule)),
-        ("micro-batch", result.micro_batch.to_string()),
-        ("learning rate", result.learning_rate_schedule.clone()),
-        (
-            "time",
-            format!(
-                "{:.1} s, {:.0} examples/s",
-                result.seconds,
-                result.examples as f64 / result.seconds.max(1e-9)
-            ),
-        ),
-        ("train loss", known(result.train_loss, 4)),
-        ("test loss", format!("{} ± {}", known(result.test_loss, 4), known(result.test_loss_error, 4))),
-        ("peak memory", result.memory.peak_bytes.map_or("–".to_owned(), bytes::human)),
-        ("weights", result.weights_sha256.clone()),
-    ];
-    if result.test_accuracy.is_some() {
-        let text = format!("{} ± {} %", percent(result.test_accuracy), percent(result.test_accuracy_error));
-        rows.insert(6, ("test accuracy", text));
-    }
-    if !result.changes.is_empty() {
-        rows.insert(1, ("batch", sizes(result)));
-    }
-    if let Some(target) = &result.target {
-        let when = result.reached_target_at.as_ref().map_or("not reached".to_owned(), |at| {
-            let between = &at.between.examples;
-            format!(
-                "after {:.0} examples ({:.0} to {:.0}), {:.0} steps, {:.1} s",
-                at.examples, between.low, between.high, at.steps, at.seconds
-            )
+fn noise(lines: &[Record], cost: Option<NoiseCost>) -> Option<Noise> {
+    let read: Vec<&Record> = lines[lines.len() / 2..].iter().filter(|line| 0 < line.n_readings).collect();
+    let readings = read.iter().map(|line| line.n_readings).sum();
+    let total = read.iter().filter_map(|line| Some((line.n_readings, line.tr_sigma?, line.g2?)));
+    let (phi, all) = scale(total);
+    let names = read.iter().flat_map(|line| line.groups.iter().flatten()).map(|(name, ..)| name);
+    let names: BTreeSet<&String> = names.collect();
+    let layers = names.into_iter().map(|name| {
+        let own = read.iter().filter_map(|line| {
+            let group = line.groups.as_ref()?.iter().find(|group| group.0 == *name)?;
+            Some((line.n_readings, group.2, group.1))
         });
-        rows.push(("target", format!("{target}: {when}")));
-    }
-    if let Some(noise) = &result.noise {
-        let phi = match &noise.phi {
-            Ratio::Measured { value, low, high } => format!("{value:.0} examples ({low:.0} to {high:.0})"),
-            Ratio::LowerBound { low } => format!("at least {low:.0} examples"),
-            Ratio::WholeLine | Ratio::NotIdentified { .. } => "not identified".to_owned(),
-        };
-        rows.push(("noise scale φ", format!("{phi}, second half, {} readings", noise.readings)));
-    }
-    if 0 < result.skipped {
-        rows.push(("left out", format!("{} batches that were not finite", result.skipped)));
-    }
-    for (name, value) in rows {
-        show::line(&format!("{name:>20}  {value}"));
-    }
+        let (phi, own) = scale(own);
+        LayerNoise { name: name.clone(), phi, share: own / all }
+    });
+    let layers = layers.collect();
+    (0 < readings).then_some(Noise { phi, readings, cost, layers })
 }
 
-/// The sizes a run went through, at most a dozen.
-fn sizes(result: &TrainResult) -> String {
-    let most = 12;
-    let shown = result.changes.iter().take(most).map(|c| {
-        let part = 100.0 * c.examples as f64 / result.examples.max(1) as f64;
-        format!(" → {} at {part:.0} %", c.after)
-    });
-    let more = result.changes.len().saturating_sub(most);
-    let rest = if 0 < more { format!(" and {more} more changes") } else { String::new() };
-    format!("{}{}{rest}", result.batch_size, shown.collect::<String>())
+/// φ from sums of (readings, tr Σ, ‖G‖²), and the sum of all tr Σ.
+fn scale(sums: impl Iterator<Item = (u64, f64, f64)>) -> (Ratio, f64) {
+    let means = sums.map(|(n, tr_sigma, g2)| (tr_sigma / n as f64, g2 / n as f64));
+    let (tr_sigma, g2): (Vec<f64>, Vec<f64>) = means.unzip();
+    (fieller(&tr_sigma, &g2, 0.95), tr_sigma.iter().sum())
 }

@@ -1,7 +1,7 @@
 //! A run that goes on from its folder.
 
 use super::course::micro_batch;
-use super::{Session, checkpoints, go, resolve};
+use super::{Session, checkpoints, go, resolve, rules};
 use crate::cli::arguments::TrainArguments;
 use crate::cli::show::Progress;
 use crate::cli::{Cli, OptimizerName, Options};
@@ -34,8 +34,8 @@ impl RunFile {
     pub(super) fn new(options: &Options, request: trial::Request) -> Self {
         Self {
             schema: SCHEMA,
-            data: options.data.clone(),
-            data_dir: options.data_dir.clone(),
+            data: absolute_data(&options.data),
+            data_dir: options.data_dir.as_deref().map(absolute),
             model: options.model.clone(),
             optimizer: options.optimizer.map(|optimizer| optimizer.name().to_owned()),
             device: options.device.to_string(),
@@ -85,6 +85,24 @@ impl RunFile {
             force: true,
             ..typed.clone()
         })
+    }
+}
+
+/// As it can be read from anywhere.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The same for data named by a path, which options may follow.
+fn absolute_data(data: &str) -> String {
+    let (path, options) = data.split_once(':').map_or((data, None), |(path, options)| (path, Some(options)));
+    if !Path::new(path).exists() {
+        return data.to_owned();
+    }
+    let path = absolute(Path::new(path));
+    match options {
+        None => path.display().to_string(),
+        Some(options) => format!("{}:{options}", path.display()),
     }
 }
 
@@ -152,10 +170,19 @@ fn change(
         if let Some(every) = &arguments.evaluate_every {
             keep.evaluate_examples = Some(resolve(session, every, examples)?);
         }
-        keep.until = arguments.until.or(keep.until);
-        // A time limit is of one process.
+        if arguments.until.is_some() || arguments.patience.is_some() {
+            let rules = rules(session, arguments, examples)?;
+            keep.rules.target = rules.target.or(keep.rules.target);
+            keep.rules.patience = rules.patience.or(keep.rules.patience);
+        }
+        keep.workers = arguments.workers.or(keep.workers);
+        keep.generalisation = arguments.generalisation.or(keep.generalisation);
+        // These are of one process.
         keep.max_seconds = arguments.max_seconds;
-        if keep.until.is_some() && keep.evaluate_examples.is_none() {
+        keep.phases = arguments.phases;
+        keep.trace.clone_from(&arguments.trace);
+        let is_watched = keep.rules.target.is_some() || keep.rules.patience.is_some();
+        if is_watched && keep.evaluate_examples.is_none() {
             keep.evaluate_examples = Some(resolve(session, &super::EVALUATE_EVERY, examples)?);
         }
     }
