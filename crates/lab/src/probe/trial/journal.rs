@@ -2,7 +2,7 @@
 
 use super::diary::Diary;
 use super::runner::Runner;
-use super::{Keep, Request};
+use super::{Keep, Request, make_folder_of};
 use crate::LabError;
 use batchwise_train::average::{self, Average};
 use batchwise_train::checkpoint::{Expected, Manifest, Period, Snapshot, Store, to_value};
@@ -173,9 +173,7 @@ fn observers(keep: &Keep, lengths: Option<&BTreeMap<String, u64>>) -> Result<Obs
 }
 
 fn create_events(path: &Path) -> Result<TensorBoard, LabError> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| LabError::io("create", folder, source))?;
-    }
+    make_folder_of(path)?;
     Ok(TensorBoard::create(path, SystemTime::now())?)
 }
 

@@ -163,6 +163,16 @@ pub const BEST_WEIGHTS: &str = "best.safetensors";
 /// Where in a folder the average of the weights is.
 pub const AVERAGE_WEIGHTS: &str = "average.safetensors";
 
+/// Makes the folder that a file is to lie in.
+fn make_folder_of(path: &std::path::Path) -> Result<(), LabError> {
+    match path.parent() {
+        None => Ok(()),
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|source| LabError::io("create", folder, source))
+        }
+    }
+}
+
 /// Writes the weights as they are.
 fn write_weights(path: &std::path::Path, runner: &Runner) -> Result<(), LabError> {
     write_whole(path, &runner.task().parameters.to_safetensors()?)

@@ -1,6 +1,6 @@
 //! The phases of a run, timed.
 
-use super::Keep;
+use super::{Keep, make_folder_of};
 use crate::LabError;
 use batchwise_train::observe::phases::{ChromeTrace, PhaseTable, Phases, TraceSummary};
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,10 @@ pub(super) fn timed<T>(
     let phases = Phases::new();
     let trace = match &keep.trace {
         None => None,
-        Some(path) => Some((path, ChromeTrace::create(path, MOST_SPANS)?)),
+        Some(path) => {
+            make_folder_of(path)?;
+            Some((path, ChromeTrace::create(path, MOST_SPANS)?))
+        }
     };
     let pass_on = PassOn(get_default(Dispatch::clone));
     let registry = tracing_subscriber::registry()

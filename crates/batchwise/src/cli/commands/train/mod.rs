@@ -92,15 +92,15 @@ fn keep(
     folder: &Path,
     provenance: &Provenance,
 ) -> Result<Keep, LabError> {
-    let length = |length: &Length| resolve(session, length, examples);
+    let length = |option, length: &Length| resolve(session, option, length, examples);
     let rules = rules(session, arguments, examples)?;
     let is_watched = rules.target.is_some() || rules.patience.is_some() || arguments.keep_best.is_some();
     let evaluate = match &arguments.evaluate_every {
-        Some(every) => Some(length(every)?),
-        None if is_watched => Some(length(&EVALUATE_EVERY)?),
+        Some(every) => Some(length("--evaluate-every", every)?),
+        None if is_watched => Some(length("--evaluate-every", &EVALUATE_EVERY)?),
         None => None,
     };
-    let half_life = arguments.ema.as_ref().map(length).transpose()?;
+    let half_life = arguments.ema.as_ref().map(|ema| length("--ema", ema)).transpose()?;
     let (checkpoint_examples, checkpoint_seconds) = checkpoints(session, arguments, examples)?;
     let tensorboard = arguments.tensorboard.as_ref();
     Ok(Keep {
@@ -143,15 +143,28 @@ fn rules(session: &Session, arguments: &TrainArguments, examples: u64) -> Result
                 .to_owned(),
         ));
     }
-    let patience =
-        arguments.patience.as_ref().map(|length| resolve(session, length, examples)).transpose()?;
+    let patience = arguments
+        .patience
+        .as_ref()
+        .map(|length| resolve(session, "--patience", length, examples))
+        .transpose()?;
     Ok(Rules { target, confirm: 1, patience: patience.map(Examples), best_by })
 }
 
-fn resolve(session: &Session, length: &Length, examples: u64) -> Result<u64, LabError> {
+/// The examples of what was typed after `option`; less than one counts as one, nothing is refused.
+fn resolve(session: &Session, option: &str, length: &Length, examples: u64) -> Result<u64, LabError> {
     let run = trial::run_length(session.data.train.as_ref(), Examples(examples));
-    let length = length.resolve(&run).map_err(|error| LabError::Input(error.to_string()))?;
-    Ok(length.0.max(1))
+    let found =
+        length.resolve(&run).map_err(|error| LabError::Input(format!("{option} {length}: {error}")))?;
+    let is_nothing = match length {
+        Length::Examples(n) => *n == 0,
+        Length::Tokens(n) => *n == 0,
+        Length::Epochs(share) | Length::Fraction(share) => *share == 0.0,
+    };
+    match is_nothing {
+        true => Err(LabError::Input(format!("{option} {length}: it must be at least 1 example"))),
+        false => Ok(found.0.max(1)),
+    }
 }
 
 /// Examples or seconds between checkpoints.
@@ -164,7 +177,9 @@ fn checkpoints(
     match &arguments.checkpoint_every {
         None => Ok((None, Some(CHECKPOINT_SECONDS))),
         Some(Every::Seconds(seconds)) => Ok((None, Some(*seconds))),
-        Some(Every::Length(length)) => Ok((Some(resolve(session, length, examples)?), None)),
+        Some(Every::Length(length)) => {
+            Ok((Some(resolve(session, "--checkpoint-every", length, examples)?), None))
+        }
     }
 }
 

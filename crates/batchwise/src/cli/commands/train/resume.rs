@@ -168,7 +168,7 @@ fn change(
             (keep.checkpoint_examples, keep.checkpoint_seconds) = checkpoints(session, arguments, examples)?;
         }
         if let Some(every) = &arguments.evaluate_every {
-            keep.evaluate_examples = Some(resolve(session, every, examples)?);
+            keep.evaluate_examples = Some(resolve(session, "--evaluate-every", every, examples)?);
         }
         if arguments.until.is_some() || arguments.patience.is_some() {
             let rules = rules(session, arguments, examples)?;
@@ -183,7 +183,8 @@ fn change(
         keep.trace.clone_from(&arguments.trace);
         let is_watched = keep.rules.target.is_some() || keep.rules.patience.is_some();
         if is_watched && keep.evaluate_examples.is_none() {
-            keep.evaluate_examples = Some(resolve(session, &super::EVALUATE_EVERY, examples)?);
+            keep.evaluate_examples =
+                Some(resolve(session, "--evaluate-every", &super::EVALUATE_EVERY, examples)?);
         }
     }
     Ok(())
