@@ -53,6 +53,7 @@ pub struct Eigenvalue {
     /// Examples.
     pub n_examples: u64,
     /// [`Grade::Measured`]; [`Grade::Approximate`] where λ depends on the step by more than 5 %;
+    /// [`Grade::LowerBound`] where the iteration did not converge, as vᵀHv of any direction of length 1 is one;
     /// [`Grade::UpperBound`] where the gradient does not change at all; [`Grade::NotIdentified`].
     pub grade: Grade,
     /// What the grade means here, where it is not measured.
@@ -72,7 +73,8 @@ const LARGEST_SPREAD: f64 = 0.5;
 ///
 /// Power iteration finds the eigenvalue that is largest in absolute value. Where that is negative, or where two of
 /// opposite signs are about as large and it does not settle, the iteration is run again on H + cI, whose largest is the
-/// most positive one. Nothing is told unless both λ and v stand still; then λ is also measured at h/2 and 2h.
+/// most positive one. No value is told unless both λ and v stand still, which takes long where the largest eigenvalues are
+/// nearly equal; then λ is also measured at h/2 and 2h.
 ///
 /// Memory: five vectors of f64 beside the model and a copy of its parameters.
 ///
@@ -261,13 +263,14 @@ impl Found {
                 Some(format!("the gradient is not finite {:.1e} away from the weights", hessian.step));
             return Ok(answer);
         }
-        if !self.has_converged {
-            answer.why = Some(format!(
-                "not converged after {} iterations: ‖Hv − λv‖ is {:.1e} where |λ| is {:.1e}",
-                self.iterations,
-                self.residual,
-                self.lambda.abs()
-            ));
+        let unconverged = format!(
+            "not converged after {} iterations: ‖Hv − λv‖ is {:.1e} where |λ| is {:.1e}",
+            self.iterations,
+            self.residual,
+            self.lambda.abs()
+        );
+        if !self.has_converged && self.lambda <= 0.0 {
+            answer.why = Some(unconverged);
             return Ok(answer);
         }
         let mut farthest = 0.0f64;
@@ -284,6 +287,13 @@ impl Found {
                 "at half and double the step of {:.1e} the curvature of {:.1e} differs by {farthest:.1e}: it is rounding, or kinks",
                 hessian.step, self.lambda
             ));
+            return Ok(answer);
+        }
+        if !self.has_converged {
+            // vᵀHv of any direction is at most the top eigenvalue.
+            answer.grade = Grade::LowerBound;
+            answer.low = Some(self.lambda - farthest.max(self.rounding));
+            answer.why = Some(unconverged);
             return Ok(answer);
         }
         let margin = self.residual.max(farthest).max(self.rounding);

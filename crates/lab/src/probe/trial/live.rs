@@ -245,7 +245,7 @@ impl<'a> Live<'a> {
     /// The weights, and their average in their place, on the test set; what is judged is the latter, where there is one.
     fn evaluate_all(&mut self, runner: &Runner, at: Mark) -> Result<Evaluation, LabError> {
         let (task, test) = (runner.task(), &self.context.data.test);
-        let batch = evaluation_batch(self.request);
+        let batch = evaluation_batch(self.context, self.request);
         let mut seen = vec![("test", evaluate(task, test, batch)?)];
         if let Some(average) = &mut self.average {
             let on_average = average.evaluate(&task.parameters, || evaluate(task, test, batch))?;

@@ -18,6 +18,7 @@ use super::learning_rate::schedule;
 use super::{Context, Emit, progress};
 use crate::LabError;
 use crate::output::write_whole;
+use batchwise_data::Unit;
 use batchwise_nn::fingerprint;
 use batchwise_schedule::Examples;
 use batchwise_train::average::Average;
@@ -114,7 +115,7 @@ fn judge(
     emit: Emit<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), LabError> {
-    let batch = evaluation_batch(request);
+    let batch = evaluation_batch(context, request);
     let Some((on_train, on_test)) = judge::judge(context, runner, batch, outcome)? else { return Ok(()) };
     if let Some(average) = average {
         let (task, test) = (runner.task(), &context.data.test);
@@ -152,9 +153,13 @@ fn trainer_settings(context: &Context<'_>, request: &Request) -> Result<Run, Lab
     })
 }
 
-/// What an evaluation takes at a time: what it likes best, or where memory is limited what training takes.
-fn evaluation_batch(request: &Request) -> u64 {
-    let usual = 256;
+/// What an evaluation takes at a time: what is fast, or where memory is limited what training takes.
+fn evaluation_batch(context: &Context<'_>, request: &Request) -> u64 {
+    let usual = match context.data.train.schema().unit {
+        // Of sequences a few fill the caches.
+        Unit::Token => 16,
+        _ => 256,
+    };
     request.limit_bytes.map_or(usual, |_| request.micro_batch.clamp(1, usual))
 }
 

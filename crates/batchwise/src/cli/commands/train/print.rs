@@ -133,7 +133,11 @@ fn generalisation(seen: &Generalisation) -> Vec<(&'static str, String)> {
         (Some(low), Some(high)) => format!(" ({low:.3} to {high:.3})"),
         _ => String::new(),
     };
-    let curvature = top.value.map_or("not identified".to_owned(), |value| format!("{value:.3}{within}"));
+    let curvature = match (top.value, top.low) {
+        (Some(value), _) => format!("{value:.3}{within}"),
+        (None, Some(low)) => format!("at least {low:.3}"),
+        (None, None) => "not identified".to_owned(),
+    };
     let mut rows = vec![
         ("test − train loss", format!("{}{}", number(gap.loss, gap.loss_error), why(&gap.why))),
         (
