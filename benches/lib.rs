@@ -3,8 +3,11 @@
 #![warn(missing_docs)]
 
 mod images;
+mod pair;
 
 pub use images::{N_FEATURES, copy_rate, mapped_images, single_pass_rows, synthetic_images};
+
+pub use pair::{Pair, paired};
 
 use batchwise_data::{Dataset, Row, RowsMut, TensorDataset, ValuesMut, open};
 use batchwise_nn::models::{Cnn, CnnConfig, Mlp, MlpConfig};

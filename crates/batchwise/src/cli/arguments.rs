@@ -2,7 +2,7 @@
 
 mod train;
 
-pub(super) use train::{Every, MetricName, TrainArguments};
+pub(super) use train::{CheckpointEvery, MetricName, TrainArguments};
 
 use batchwise_lab::bytes;
 use batchwise_nn::device::DeviceSpec;

@@ -52,7 +52,7 @@ pub(in crate::cli) struct TrainArguments {
     pub(in crate::cli) evaluate_every: Option<Length>,
     /// From one checkpoint to the next: 10000ex, "1 epoch", 5% or 60s [default: 300s]
     #[arg(long, value_name = "LENGTH|S")]
-    pub(in crate::cli) checkpoint_every: Option<Every>,
+    pub(in crate::cli) checkpoint_every: Option<CheckpointEvery>,
     /// Go on with the run in this folder, from its newest checkpoint; all but its batch, its length and its periods stays
     #[arg(long, value_name = "DIR", conflicts_with_all = ["lr", "schedule", "noise", "clip_norm", "skip", "update_norm", "tensorboard", "csv", "ema", "keep_best", "out"])]
     pub(in crate::cli) resume: Option<PathBuf>,
@@ -92,12 +92,12 @@ pub(in crate::cli) struct TrainArguments {
 
 /// A period in examples or in seconds.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::cli) enum Every {
+pub(in crate::cli) enum CheckpointEvery {
     Length(Length),
     Seconds(f64),
 }
 
-impl FromStr for Every {
+impl FromStr for CheckpointEvery {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -4,7 +4,7 @@ use super::super::Context;
 use super::runner::Runner;
 use super::{Generalisation, Outcome};
 use crate::LabError;
-use batchwise_data::Loader;
+use batchwise_data::{Loader, Unit};
 use batchwise_nn::optim::OptimizerConfig;
 use batchwise_train::generalisation::{
     EigenvalueConfig, Point, SharpnessConfig, gap, sharpness, temperature, top_eigenvalue,
@@ -12,8 +12,8 @@ use batchwise_train::generalisation::{
 use batchwise_train::{Evaluation, evaluate, evaluate_on};
 use std::sync::Arc;
 
-/// The training loss is taken on so many examples, at most.
-const TRAIN_LOSS_ON: u64 = 10_000;
+/// The training loss is taken on so many examples, or sequences, at most.
+const TRAIN_LOSS_ON: [u64; 2] = [10_000, 1000];
 
 /// The losses after the run.
 pub(super) fn judge(
@@ -23,7 +23,8 @@ pub(super) fn judge(
     outcome: &mut Outcome,
 ) -> Result<Option<(Evaluation, Evaluation)>, LabError> {
     let mut loader = Loader::sequential(Arc::clone(&context.data.train), context.device.clone())?;
-    let judged = context.data.train.len().min(TRAIN_LOSS_ON);
+    let is_text = context.data.train.schema().unit == Unit::Token;
+    let judged = context.data.train.len().min(TRAIN_LOSS_ON[usize::from(is_text)]);
     let on_train = evaluate_on(runner.task(), &mut loader, 0..judged, batch)?;
     let on_test = evaluate(runner.task(), &context.data.test, batch)?;
     if !(on_train.loss.is_finite() && on_test.loss.is_finite()) {

@@ -17,8 +17,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Seconds of training, without evaluation.
     pub seconds: f64,
-    /// Mean loss afterwards on the first examples of the training set, at most 10,000; null where training
-    /// diverged.
+    /// Mean loss afterwards on the first examples of the training set, at most 10,000 (1000 sequences of text); null
+    /// where training diverged.
     pub train_loss: Option<f64>,
     /// Mean loss on the test set.
     pub test_loss: Option<f64>,

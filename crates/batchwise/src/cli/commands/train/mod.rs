@@ -173,11 +173,11 @@ fn checkpoints(
     arguments: &TrainArguments,
     examples: u64,
 ) -> Result<(Option<u64>, Option<f64>), LabError> {
-    use crate::cli::arguments::Every;
+    use crate::cli::arguments::CheckpointEvery;
     match &arguments.checkpoint_every {
         None => Ok((None, Some(CHECKPOINT_SECONDS))),
-        Some(Every::Seconds(seconds)) => Ok((None, Some(*seconds))),
-        Some(Every::Length(length)) => {
+        Some(CheckpointEvery::Seconds(seconds)) => Ok((None, Some(*seconds))),
+        Some(CheckpointEvery::Length(length)) => {
             Ok((Some(resolve(session, "--checkpoint-every", length, examples)?), None))
         }
     }
