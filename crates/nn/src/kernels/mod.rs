@@ -1,7 +1,8 @@
 //! The arithmetic of the CPU ops, on plain slices.
 //!
 //! Work is split into pieces whose bounds depend on the sizes alone, so that results do not depend on
-//! how many threads there are or which finishes first.
+//! how many threads there are or which finishes first; but for the rows of a product, which are cut by the number of
+//! threads ([`gemm::gemm_parallel`]).
 
 pub(crate) mod conv;
 pub(crate) mod element;

@@ -5,7 +5,7 @@ use super::runner::Runner;
 use super::{Keep, Request, make_folder_of};
 use crate::LabError;
 use batchwise_train::average::{self, Average};
-use batchwise_train::checkpoint::{Expected, Manifest, Period, Snapshot, Store, to_value};
+use batchwise_train::checkpoint::{CheckpointError, Expected, Manifest, Period, Snapshot, Store, to_value};
 use batchwise_train::observe::{
     Csv, EvaluationRecord, JsonLines, ObserveError, Observer, Record, Table, TensorBoard,
 };
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// What of a run's settings may be another when it goes on: what changes no mathematics, where it ends, and the batch,
 /// which changes the run from there on as a change within it would.
@@ -61,7 +61,7 @@ pub(super) struct Restored {
 impl Journal {
     /// Opens the files of a run, and reads the newest checkpoint if it goes on.
     pub(super) fn open(keep: &Keep, request: &Request, trainer: &Runner) -> Result<Begin, LabError> {
-        let mut store = Store::create(&keep.folder.join("checkpoints"))?;
+        let mut store = open_store(&keep.folder.join("checkpoints"))?;
         let configuration = configuration(keep, request, trainer);
         let latest = if keep.resume { store.load_latest()? } else { None };
         let (mut restored, mut lengths, mut damaged) = (None, None, Vec::new());
@@ -140,6 +140,23 @@ impl Journal {
     /// The newest checkpoint, in words.
     pub(super) fn last(&self) -> Option<String> {
         self.store.list().ok()?.last().map(|path| path.display().to_string())
+    }
+}
+
+/// How long a run that was killed may take to let go of its folder.
+const LET_GO: Duration = Duration::from_secs(3);
+
+/// The store of checkpoints. The training of a program that was killed sees its parent's end a moment later, and who
+/// resumes at once should not have to try again.
+fn open_store(folder: &Path) -> Result<Store, LabError> {
+    let end = Instant::now() + LET_GO;
+    loop {
+        match Store::create(folder) {
+            Err(CheckpointError::InUse { .. }) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return Ok(opened?),
+        }
     }
 }
 
