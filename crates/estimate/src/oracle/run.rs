@@ -25,7 +25,8 @@ pub struct Segment {
 /// The second moments of every mode, at some point of a run.
 ///
 /// Velocity and average are carried from piece to piece, so a schedule that changes batch size and learning rate is
-/// exact too.
+/// exact too, for a heavy ball whose velocity holds the learning rate (v ← μv − ηĝ). PyTorch's, and `batchwise_nn`'s, is
+/// multiplied by it afterwards, which is the same only while the rate stays.
 ///
 /// ```
 /// use batchwise_estimate::oracle::{Optimizer, Quadratic};
