@@ -46,7 +46,7 @@ mod tensorboard;
 pub use csv::{Csv, Table};
 pub use error::ObserveError;
 pub use json_lines::{JsonLines, Line};
-pub use record::{EvaluationRecord, Record};
+pub use record::{EvaluationRecord, PreconditionedSums, Record};
 pub use tensorboard::{TensorBoard, event_file_name};
 
 use std::path::Path;

@@ -55,6 +55,9 @@ pub struct Record {
     /// Readings in those two sums.
     #[serde(default)]
     pub n_readings: u64,
+    /// The noise in the metrics of the optimizer's preconditioner, if measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditioned: Option<PreconditionedSums>,
     /// The noise scale φ in examples, with its interval, if followed.
     #[serde(default)]
     pub phi: Option<Ratio>,
@@ -67,6 +70,26 @@ pub struct Record {
     /// `g2` and `tr_sigma` by parameter group, as (name, 𝒢, 𝒮), if asked for.
     #[serde(default, with = "number::groups", skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<(String, f64, f64)>>,
+}
+
+/// Sums since the last record of the noise in the metrics of the optimizer's preconditioner P, that of the step before
+/// each (theory.md §1.1). The two forms are different numbers, for different curvatures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PreconditionedSums {
+    /// GᵀPG.
+    #[serde(with = "number")]
+    pub inverse_curvature_g2: f64,
+    /// tr(PΣ).
+    #[serde(with = "number")]
+    pub inverse_curvature_tr_sigma: f64,
+    /// GᵀP²G.
+    #[serde(with = "number")]
+    pub identity_curvature_g2: f64,
+    /// tr(P²Σ).
+    #[serde(with = "number")]
+    pub identity_curvature_tr_sigma: f64,
+    /// Readings in these sums.
+    pub n_readings: u64,
 }
 
 /// How the model does on a set at one point of the run.

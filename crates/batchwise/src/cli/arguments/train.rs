@@ -60,8 +60,9 @@ pub(in crate::cli) struct TrainArguments {
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) tensorboard: Option<PathBuf>,
     /// Measure the gradient noise of every step, or every Nth: from its micro-batches, or where a batch is one of them
-    /// from its examples; `examples` takes these always, `layers` writes each parameter's too
-    #[arg(long, value_name = "every=N,examples,layers", num_args = 0..=1, default_missing_value = "every=1")]
+    /// from its examples; `examples` takes these always, `layers` writes each parameter's too, `preconditioned` that of
+    /// the step as adam, adamw or rmsprop takes it (from micro-batches)
+    #[arg(long, value_name = "every=N,examples,layers,preconditioned", num_args = 0..=1, default_missing_value = "every=1")]
     pub(in crate::cli) noise: Option<NoiseTap>,
     /// Write steps.csv and evaluations.csv too
     #[arg(long)]
@@ -108,7 +109,7 @@ impl FromStr for CheckpointEvery {
     }
 }
 
-/// How the noise is measured, as `every=N`, `examples` and `layers` with commas between.
+/// How the noise is measured, as `every=N`, `examples`, `layers` and `preconditioned` with commas between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) struct NoiseTap(pub(in crate::cli) Noise);
 
@@ -116,15 +117,16 @@ impl FromStr for NoiseTap {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut noise = Noise { every: 1, examples: false, layers: false };
+        let mut noise = Noise { every: 1, examples: false, layers: false, preconditioned: false };
         for part in text.split(',').map(str::trim) {
             match (part, part.strip_prefix("every=").map(str::parse)) {
                 ("examples", _) => noise.examples = true,
                 ("layers", _) => noise.layers = true,
+                ("preconditioned", _) => noise.preconditioned = true,
                 (_, Some(Ok(n))) if 1 <= n => noise.every = n,
                 _ => {
                     return Err(format!(
-                        "`{part}` is none of every=N with N of at least 1, examples, layers"
+                        "`{part}` is none of every=N with N of at least 1, examples, layers, preconditioned"
                     ));
                 }
             }

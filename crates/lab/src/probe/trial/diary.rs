@@ -6,7 +6,7 @@ use batchwise_estimate::noise::Measurement;
 use batchwise_schedule::controller::Reason;
 use batchwise_train::StepReport;
 use batchwise_train::best::Watch;
-use batchwise_train::observe::Record;
+use batchwise_train::observe::{PreconditionedSums, Record};
 use batchwise_train::target::Mark;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -51,6 +51,7 @@ struct Stretch {
     g2: f64,
     tr_sigma: f64,
     n_readings: u64,
+    preconditioned: PreconditionedSums,
     /// Of each parameter, where they are asked for.
     groups: Vec<Measurement>,
 }
@@ -168,6 +169,15 @@ impl Diary {
             stretch.g2 += reading.total.g2;
             stretch.tr_sigma += reading.total.tr_sigma;
             stretch.n_readings += 1;
+            if let Some(noise) = &reading.preconditioned {
+                let (inverse, identity) = (noise.inverse_curvature.parts(), noise.identity_curvature.parts());
+                let sums = &mut stretch.preconditioned;
+                sums.inverse_curvature_g2 += inverse.g2;
+                sums.inverse_curvature_tr_sigma += inverse.tr_sigma;
+                sums.identity_curvature_g2 += identity.g2;
+                sums.identity_curvature_tr_sigma += identity.tr_sigma;
+                sums.n_readings += 1;
+            }
             if layers {
                 stretch.groups.resize(reading.groups.len(), Measurement { g2: 0.0, tr_sigma: 0.0 });
                 for (sum, group) in stretch.groups.iter_mut().zip(&reading.groups) {
@@ -218,6 +228,7 @@ impl Diary {
             phi: step.phi.clone(),
             examples_per_second: stretch.examples as f64 / (seconds - stretch.seconds).max(1e-9),
             data_wait_seconds: wait.as_secs_f64(),
+            preconditioned: Some(stretch.preconditioned).filter(|sums| 0 < sums.n_readings),
             groups,
         }
     }

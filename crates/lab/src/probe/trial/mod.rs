@@ -144,6 +144,7 @@ fn trainer_settings(context: &Context<'_>, request: &Request) -> Result<Run, Lab
             Some(_) => Tap::Auto,
         },
         tap_every: request.noise.map_or(1, |noise| noise.every),
+        tap_preconditioned: request.noise.is_some_and(|noise| noise.preconditioned),
         clip: keep.and_then(|keep| keep.clip_norm).map(Clip::Norm),
         on_non_finite: match keep.map_or(0, |keep| keep.skip) {
             0 => OnNonFinite::Stop,

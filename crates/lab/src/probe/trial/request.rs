@@ -47,6 +47,8 @@ pub struct Noise {
     pub examples: bool,
     /// Each parameter's in the lines too.
     pub layers: bool,
+    /// In the metrics of the optimizer's preconditioner too.
+    pub preconditioned: bool,
 }
 
 /// What a run writes while it goes on, and when it ends early.

@@ -52,6 +52,12 @@ fn start(cli: &Cli, options: &Options, arguments: &TrainArguments) -> Result<(),
     let mut plan = Course::of(&session, &subject, arguments, examples)?;
     let output = output(options, &format!("train-{}", session.workload.model_name()))?;
     let micro_batch = micro_batch(&session, options, arguments, plan.largest, &mut progress)?;
+    if arguments.noise.is_some_and(|noise| noise.0.preconditioned) && plan.request.batch.base <= micro_batch {
+        return Err(LabError::Input(format!(
+            "--noise preconditioned is measured from two micro-batches or more: give --micro-batch below {}",
+            plan.request.batch.base
+        )));
+    }
     plan.measure_steps(&session, &subject, options, &mut progress)?;
     let provenance = session.provenance()?;
     output.write_json("provenance.json", &provenance)?;

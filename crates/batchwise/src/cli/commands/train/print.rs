@@ -51,6 +51,9 @@ pub(super) fn print(result: &TrainResult) {
             "noise scale φ",
             format!("{}, second half, {} readings", phi(&noise.phi), noise.readings),
         ));
+        for scale in &noise.preconditioned {
+            rows.push(("preconditioned φ", format!("{}, by {}", phi(&scale.phi), scale.formula)));
+        }
         if let Some(cost) = &noise.cost {
             let (each, all) = (100.0 * cost.per_measurement, 100.0 * cost.of_training);
             rows.push((

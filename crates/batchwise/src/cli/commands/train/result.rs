@@ -1,11 +1,12 @@
 //! What a run comes to, as `train.json` and on the screen.
 
 use batchwise_estimate::fieller::{Ratio, fieller};
+use batchwise_estimate::noise::FormName;
 use batchwise_lab::probe::trial::{self, Generalisation, NoiseCost, Stopped, Timing};
 use batchwise_lab::provenance::Provenance;
 use batchwise_lab::report::course;
 use batchwise_train::best::Stop;
-use batchwise_train::observe::Record;
+use batchwise_train::observe::{PreconditionedSums, Record};
 use batchwise_train::target::{Metric, Outcome, Reached};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -83,8 +84,19 @@ pub(super) struct Noise {
     pub(super) readings: u64,
     /// What measuring it cost, where that can be told.
     pub(super) cost: Option<NoiseCost>,
+    /// Of the step as the optimizer's preconditioner makes it, if it was asked for.
+    pub(super) preconditioned: Vec<PreconditionedScale>,
     /// Of each parameter, if it was asked for. They do not add up: their parts do.
     pub(super) layers: Vec<LayerNoise>,
+}
+
+/// The noise scale of a preconditioned step, in one of its two forms.
+#[derive(Debug, Serialize)]
+pub(super) struct PreconditionedScale {
+    pub(super) form: FormName,
+    pub(super) formula: &'static str,
+    pub(super) phi: Ratio,
+    pub(super) readings: u64,
 }
 
 /// The noise scale of one parameter.
@@ -231,7 +243,26 @@ fn noise(lines: &[Record], cost: Option<NoiseCost>) -> Option<Noise> {
         LayerNoise { name: name.clone(), phi, share: own / all }
     });
     let layers = layers.collect();
-    (0 < readings).then_some(Noise { phi, readings, cost, layers })
+    let preconditioned = preconditioned(&read);
+    (0 < readings).then_some(Noise { phi, readings, cost, preconditioned, layers })
+}
+
+/// Both forms of the noise scale of a preconditioned step, where lines have them.
+fn preconditioned(lines: &[&Record]) -> Vec<PreconditionedScale> {
+    let sums: Vec<PreconditionedSums> = lines.iter().filter_map(|line| line.preconditioned).collect();
+    let readings = sums.iter().map(|sums| sums.n_readings).sum();
+    let of = |form: FormName, parts: fn(&PreconditionedSums) -> (f64, f64)| {
+        let each = sums.iter().map(|sums| {
+            let (tr_sigma, g2) = parts(sums);
+            (sums.n_readings, tr_sigma, g2)
+        });
+        PreconditionedScale { form, formula: form.formula(), phi: scale(each).0, readings }
+    };
+    let forms = vec![
+        of(FormName::InverseCurvature, |s| (s.inverse_curvature_tr_sigma, s.inverse_curvature_g2)),
+        of(FormName::IdentityCurvature, |s| (s.identity_curvature_tr_sigma, s.identity_curvature_g2)),
+    ];
+    if sums.is_empty() { Vec::new() } else { forms }
 }
 
 /// φ from sums of (readings, tr Σ, ‖G‖²), and the sum of all tr Σ.
