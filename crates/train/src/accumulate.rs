@@ -2,6 +2,7 @@
 
 use crate::contribution::contribute;
 use crate::noise::NoiseReading;
+use crate::preconditioned::{self, FormNorms, Measuring};
 use crate::{Tap, Task, TrainError};
 use batchwise_data::{Batch, DataError, Loader};
 use batchwise_estimate::noise::MicroNorm;
@@ -16,6 +17,8 @@ pub(crate) struct Accumulated {
     pub(crate) n_micro_batches: usize,
     /// The weight of each micro-batch, or example, and the squared norm of its mean gradient for each parameter.
     micro: Vec<(f64, Vec<f64>)>,
+    /// For each of these its norms in the metrics of a preconditioner; empty without one.
+    forms: Vec<FormNorms>,
 }
 
 /// The micro-batches of a batch: full ones, then what is left.
@@ -37,13 +40,13 @@ pub(crate) fn accumulate(
     batch: Range<u64>,
     micro_batch: u64,
     next: Option<Range<u64>>,
-    tap: Tap,
+    measuring: Measuring<'_>,
     gradients: &mut Gradients,
 ) -> Result<Accumulated, TrainError> {
     gradients.clear();
     let expected = (batch.end - batch.start) as f64;
     let n_in_epoch = loader.order().remaining_in_epoch(batch.start);
-    if tap != Tap::Off && n_in_epoch < batch.end - batch.start {
+    if measuring.tap != Tap::Off && n_in_epoch < batch.end - batch.start {
         // The same example twice would pass for less noise.
         return Err(TrainError::Config {
             name: "the number of examples whose noise is measured",
@@ -54,15 +57,16 @@ pub(crate) fn accumulate(
     let mut parts = micro_batches(batch, micro_batch).peekable();
     let mut losses = LossTotal::default();
     let mut n_micro_batches = 0;
-    let mut micro: Vec<(f64, Vec<f64>)> = Vec::new();
+    let (mut micro, mut forms): (Vec<(f64, Vec<f64>)>, Vec<FormNorms>) = Default::default();
     let mut weight = 0.0;
     while let Some(part) = parts.next() {
         let data = receive(loader, part)?;
         if let Some(following) = parts.peek().cloned().or_else(|| next.clone()) {
             loader.request(following)?;
         }
-        let part = contribute(task, &data, expected, tap, gradients)?;
+        let part = contribute(task, &data, expected, measuring, gradients)?;
         micro.extend(part.norms);
+        forms.extend(part.forms);
         weight += part.weight;
         losses.add(&part.loss)?;
         n_micro_batches += 1;
@@ -75,7 +79,7 @@ pub(crate) fn accumulate(
         // Losses that weigh tokens, say: the true weight is known only now.
         gradients.scale(expected / weight)?;
     }
-    Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro })
+    Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro, forms })
 }
 
 /// The sum of the micro-batches' losses: in f64 on the CPU; on a GPU there, because each read waits for it.
@@ -109,8 +113,13 @@ impl LossTotal {
 
 impl Accumulated {
     /// From what was measured elsewhere; the weights of `micro` are in examples.
-    pub(crate) fn from_parts(loss: f64, n_micro_batches: usize, micro: Vec<(f64, Vec<f64>)>) -> Self {
-        Self { loss, n_micro_batches, micro }
+    pub(crate) fn from_parts(
+        loss: f64,
+        n_micro_batches: usize,
+        micro: Vec<(f64, Vec<f64>)>,
+        forms: Vec<FormNorms>,
+    ) -> Self {
+        Self { loss, n_micro_batches, micro, forms }
     }
 
     /// The weight of each micro-batch, or example, and the squared norm of its mean gradient for each parameter; empty
@@ -120,8 +129,13 @@ impl Accumulated {
     }
 
     /// The noise of the batch, if its norms were tapped and there were at least two micro-batches.
-    /// `norms2` are the squared norms of the batch's mean gradient by parameter.
-    pub(crate) fn noise(&self, norms2: &[f64]) -> Result<Option<NoiseReading>, TrainError> {
+    /// `norms2` are the squared norms of the batch's mean gradient by parameter, `forms` those in the metrics of the
+    /// preconditioner, if there was one.
+    pub(crate) fn noise(
+        &self,
+        norms2: &[f64],
+        forms: Option<FormNorms>,
+    ) -> Result<Option<NoiseReading>, TrainError> {
         if self.micro.len() < 2 {
             return Ok(None);
         }
@@ -138,7 +152,9 @@ impl Accumulated {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let total = batchwise_estimate::noise::add(&groups);
-        Ok(Some(NoiseReading { groups, total, loss: self.loss }))
+        let micro = self.micro.iter().map(|(weight, _)| *weight).zip(self.forms.iter().copied());
+        let preconditioned = forms.map(|of_batch| preconditioned::noise(micro, of_batch)).transpose()?;
+        Ok(Some(NoiseReading { groups, total, loss: self.loss, preconditioned }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What one micro-batch adds to its batch.
 
+use crate::preconditioned::{FormNorms, Measuring};
 use crate::{Tap, Task, TrainError};
 use batchwise_data::Batch;
 use batchwise_nn::gradients::{self, ExampleNorms};
@@ -15,13 +16,15 @@ pub(crate) struct Contribution<Loss> {
     pub(crate) loss: Loss,
     /// The weight of the micro-batch, or of each example, and the squared norm of its mean gradient for each parameter.
     pub(crate) norms: Vec<(f64, Vec<f64>)>,
+    /// The norms of the micro-batch's mean gradient in the metrics of a preconditioner, where there was one.
+    pub(crate) forms: Option<FormNorms>,
 }
 
 impl Contribution<Tensor> {
     /// With its loss as a number.
     pub(crate) fn read(self) -> Result<Contribution<f64>, TrainError> {
         let loss = self.loss.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Contribution { weight: self.weight, loss, norms: self.norms })
+        Ok(Contribution { weight: self.weight, loss, norms: self.norms, forms: self.forms })
     }
 }
 
@@ -30,7 +33,7 @@ pub(crate) fn contribute(
     task: &Task,
     data: &Batch,
     expected: f64,
-    tap: Tap,
+    measuring: Measuring<'_>,
     gradients: &mut Gradients,
 ) -> Result<Contribution<Tensor>, TrainError> {
     let output = {
@@ -41,13 +44,21 @@ pub(crate) fn contribute(
     drop(output);
     let _span = tracing::trace_span!("backward").entered();
     let share = loss.sum.affine(1.0 / expected, 0.0)?;
-    let norms = match tap {
+    let mut forms = None;
+    let norms = match measuring.tap {
         Tap::Off => {
             gradients.backward(&task.parameters, &share, gradients::Tap::Off)?;
             Vec::new()
         }
         Tap::Norms => {
-            let norms = gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?;
+            let norms = match measuring.preconditioner {
+                None => gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?,
+                Some(p) => {
+                    let norms = gradients.backward_preconditioned(&task.parameters, &share, p)?;
+                    forms = Some(FormNorms::of(&norms, expected / loss.weight));
+                    norms.into_iter().map(|norms| norms.plain).collect()
+                }
+            };
             let to_mean = (expected / loss.weight).powi(2);
             vec![(loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect())]
         }
@@ -64,7 +75,7 @@ pub(crate) fn contribute(
             of_examples(task, &norms, weight, (expected / weight).powi(2))?.collect()
         }
     };
-    Ok(Contribution { weight: loss.weight, loss: loss.sum.detach(), norms })
+    Ok(Contribution { weight: loss.weight, loss: loss.sum.detach(), norms, forms })
 }
 
 /// The norms by example, each of the same weight, from those by parameter.
