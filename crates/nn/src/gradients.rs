@@ -1,5 +1,7 @@
 //! Gradients summed over micro-batches, with the squared norm of each contribution.
 
+pub use crate::weighed::PreconditionedNorms;
+
 use crate::Parameters;
 use crate::examples;
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
@@ -65,9 +67,20 @@ impl Gradients {
     /// A parameter without a gradient, by name: a layer that cuts it would otherwise stay untrained in silence; a
     /// device error. The sum is lost then.
     pub fn backward(&mut self, parameters: &Parameters, loss: &Tensor, tap: Tap) -> Result<Vec<f64>> {
+        self.backward_with(parameters, loss, tap, add_and_measure)
+    }
+
+    /// The same with another `measure` of what each parameter got, which is to add it to the sum.
+    pub(crate) fn backward_with<N>(
+        &mut self,
+        parameters: &Parameters,
+        loss: &Tensor,
+        tap: Tap,
+        measure: impl FnMut(usize, &mut Option<Tensor>, Tensor) -> Result<N>,
+    ) -> Result<Vec<N>> {
         let sink = Sink::new(&parameters.named(), std::mem::take(&mut self.tensors), tap);
         let (sink, store) = sink::collect(sink, || loss.backward());
-        self.finish(parameters, sink, &mut store?, tap)
+        self.finish(parameters, sink, &mut store?, measure)
     }
 
     /// The same for a `loss` that is a sum over `n_examples`, with the squared norm of each example's own gradient as a
@@ -98,7 +111,7 @@ impl Gradients {
                 _ => Ok(None),
             })
             .collect::<Result<_>>()?;
-        self.finish(parameters, sink, &mut store, Tap::Off)?;
+        self.finish(parameters, sink, &mut store, add_and_measure)?;
         Ok(ExampleNorms { groups })
     }
 
@@ -108,17 +121,17 @@ impl Gradients {
     /// As [`Gradients::backward`].
     pub fn add(&mut self, parameters: &Parameters, store: &mut GradStore, tap: Tap) -> Result<Vec<f64>> {
         let sink = Sink::new(&parameters.named(), std::mem::take(&mut self.tensors), tap);
-        self.finish(parameters, sink, store, tap)
+        self.finish(parameters, sink, store, add_and_measure)
     }
 
-    /// Adds what is left in the store to what the sink took, and measures.
-    fn finish(
+    /// Adds what is left in the store to what the sink took, and measures what it kept apart.
+    fn finish<N>(
         &mut self,
         parameters: &Parameters,
         mut sink: Sink,
         store: &mut GradStore,
-        tap: Tap,
-    ) -> Result<Vec<f64>> {
+        mut measure: impl FnMut(usize, &mut Option<Tensor>, Tensor) -> Result<N>,
+    ) -> Result<Vec<N>> {
         let mut norms = Vec::new();
         for (i, (name, var)) in parameters.named().into_iter().enumerate() {
             if let Some(gradient) = store.remove(var.as_tensor()) {
@@ -129,16 +142,10 @@ impl Gradients {
                 return Err(no_gradient(&name));
             }
             if let Some(fresh) = sink.fresh[i].take() {
-                match &mut sink.sums[i] {
-                    Some(sum) => norms.push(add_and_norm2(sum, &fresh)?),
-                    empty => {
-                        norms.push(norm2(&fresh)?);
-                        *empty = Some(fresh);
-                    }
-                }
+                norms.push(measure(i, &mut sink.sums[i], fresh)?);
             }
         }
-        debug_assert!(tap == Tap::Off || norms.len() == sink.sums.len());
+        debug_assert!(norms.is_empty() || norms.len() == sink.sums.len());
         self.tensors = sink.sums.into_iter().flatten().collect();
         Ok(norms)
     }
@@ -198,7 +205,19 @@ pub(crate) fn add_to(sum: &mut Tensor, fresh: &Tensor) -> Result<()> {
     sum.inplace_op2(&fresh.contiguous()?, &AddOp { tap: Tap::Off, norm2: AtomicU64::new(0) })
 }
 
-/// The same; returns the squared norm of `fresh` from the same pass.
+/// Adds what parameter `i` got to its sum, which it becomes where there is none; returns its squared norm.
+fn add_and_measure(_i: usize, sum: &mut Option<Tensor>, fresh: Tensor) -> Result<f64> {
+    match sum {
+        Some(sum) => add_and_norm2(sum, &fresh),
+        empty => {
+            let norm2 = norm2(&fresh)?;
+            *empty = Some(fresh);
+            Ok(norm2)
+        }
+    }
+}
+
+/// `sum += fresh`; returns the squared norm of `fresh` from the same pass.
 fn add_and_norm2(sum: &mut Tensor, fresh: &Tensor) -> Result<f64> {
     if plain_device(sum) || sum.elem_count() == 0 {
         add_to(sum, fresh)?;

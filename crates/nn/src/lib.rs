@@ -14,7 +14,8 @@
 //! - [`loss`]: losses as a sum and a weight, so that accumulation is exact.
 //! - [`optim`]: SGD, Adam, AdamW, RMSprop, Lion, LARS and LAMB in place, with state in plain named tensors,
 //!   parameter groups, clipping and averages of the weights.
-//! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product.
+//! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product; also in
+//!   the metric of an optimizer's preconditioner.
 //! - [`audit`]: finite differences against the gradients of any candle model.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
@@ -39,6 +40,7 @@ pub mod parameters;
 pub mod random;
 mod sink;
 mod update;
+mod weighed;
 
 pub use gradients::Gradients;
 pub use parameters::Parameters;

@@ -2,6 +2,7 @@
 
 use crate::contribution::contribute;
 use crate::noise::NoiseReading;
+use crate::preconditioned::{self, FormNorms, Measuring};
 use crate::{Tap, Task, TrainError};
 use batchwise_data::{Batch, DataError, Loader};
 use batchwise_estimate::noise::MicroNorm;
@@ -16,6 +17,8 @@ pub(crate) struct Accumulated {
     pub(crate) n_micro_batches: usize,
     /// The weight of each micro-batch, or example, and the squared norm of its mean gradient for each parameter.
     micro: Vec<(f64, Vec<f64>)>,
+    /// For each of these its norms in the metrics of a preconditioner; empty without one.
+    forms: Vec<FormNorms>,
 }
 
 /// The micro-batches of a batch: full ones, then what is left.
@@ -37,11 +40,12 @@ pub(crate) fn accumulate(
     batch: Range<u64>,
     micro_batch: u64,
     next: Option<Range<u64>>,
-    tap: Tap,
+    measuring: Measuring<'_>,
     gradients: &mut Gradients,
 ) -> Result<Accumulated, TrainError> {
     gradients.clear();
-    let tap = tap.of(batch.end - batch.start, micro_batch);
+    let tap = measuring.tap.of(batch.end - batch.start, micro_batch);
+    let measuring = Measuring { tap, ..measuring };
     let expected = (batch.end - batch.start) as f64;
     let n_in_epoch = loader.order().remaining_in_epoch(batch.start);
     if tap != Tap::Off && n_in_epoch < batch.end - batch.start {
@@ -55,15 +59,16 @@ pub(crate) fn accumulate(
     let mut parts = micro_batches(batch, micro_batch).peekable();
     let mut losses = LossTotal::default();
     let mut n_micro_batches = 0;
-    let mut micro: Vec<(f64, Vec<f64>)> = Vec::new();
+    let (mut micro, mut forms): (Vec<(f64, Vec<f64>)>, Vec<FormNorms>) = Default::default();
     let mut weight = 0.0;
     while let Some(part) = parts.next() {
         let data = receive(loader, part)?;
         if let Some(following) = parts.peek().cloned().or_else(|| next.clone()) {
             loader.request(following)?;
         }
-        let part = contribute(task, &data, expected, tap, gradients)?;
+        let part = contribute(task, &data, expected, measuring, gradients)?;
         micro.extend(part.norms);
+        forms.extend(part.forms);
         weight += part.weight;
         losses.add(&part.loss)?;
         n_micro_batches += 1;
@@ -76,7 +81,7 @@ pub(crate) fn accumulate(
         // Losses that weigh tokens, say: the true weight is known only now.
         gradients.scale(expected / weight)?;
     }
-    Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro })
+    Ok(Accumulated { loss: losses.read()? / weight, n_micro_batches, micro, forms })
 }
 
 /// The sum of the micro-batches' losses: in f64 on the CPU; on a GPU there, because each read waits for it.
@@ -110,8 +115,13 @@ impl LossTotal {
 
 impl Accumulated {
     /// From what was measured elsewhere; the weights of `micro` are in examples.
-    pub(crate) fn from_parts(loss: f64, n_micro_batches: usize, micro: Vec<(f64, Vec<f64>)>) -> Self {
-        Self { loss, n_micro_batches, micro }
+    pub(crate) fn from_parts(
+        loss: f64,
+        n_micro_batches: usize,
+        micro: Vec<(f64, Vec<f64>)>,
+        forms: Vec<FormNorms>,
+    ) -> Self {
+        Self { loss, n_micro_batches, micro, forms }
     }
 
     /// The weight of each micro-batch, or example, and the squared norm of its mean gradient for each parameter; empty
@@ -121,9 +131,16 @@ impl Accumulated {
     }
 
     /// The noise of the batch, if its norms were tapped and there were at least two micro-batches.
-    /// `norms2` are the squared norms of the batch's mean gradient by parameter.
-    pub(crate) fn noise(&self, norms2: &[f64]) -> Result<Option<NoiseReading>, TrainError> {
-        if self.micro.len() < 2 {
+    /// `norms2` are the squared norms of the batch's mean gradient by parameter, `forms` those in the metrics of the
+    /// preconditioner, if there was one.
+    pub(crate) fn noise(
+        &self,
+        norms2: &[f64],
+        forms: Option<FormNorms>,
+    ) -> Result<Option<NoiseReading>, TrainError> {
+        // What the loss does not count at all, padding alone say, has no gradient of its own.
+        let counts = |(weight, _): &&(f64, Vec<f64>)| *weight != 0.0;
+        if self.micro.iter().filter(counts).count() < 2 {
             return Ok(None);
         }
         let groups = norms2
@@ -133,13 +150,17 @@ impl Accumulated {
                 let norms: Vec<MicroNorm> = self
                     .micro
                     .iter()
+                    .filter(counts)
                     .map(|(weight, norm2)| MicroNorm { weight: *weight, norm2: norm2[i] })
                     .collect();
                 batchwise_estimate::noise::measure(&norms, batch_norm2)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let total = batchwise_estimate::noise::add(&groups);
-        Ok(Some(NoiseReading { groups, total, loss: self.loss }))
+        let micro = self.micro.iter().zip(self.forms.iter().copied());
+        let micro = micro.filter(|(micro, _)| counts(micro)).map(|((weight, _), forms)| (*weight, forms));
+        let preconditioned = forms.map(|of_batch| preconditioned::noise(micro, of_batch)).transpose()?;
+        Ok(Some(NoiseReading { groups, total, loss: self.loss, preconditioned }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What one micro-batch adds to its batch.
 
+use crate::preconditioned::{FormNorms, Measuring};
 use crate::{Tap, Task, TrainError};
 use batchwise_data::Batch;
 use batchwise_nn::gradients::{self, ExampleNorms};
@@ -15,13 +16,15 @@ pub(crate) struct Contribution<Loss> {
     pub(crate) loss: Loss,
     /// The weight of the micro-batch, or of each example, and the squared norm of its mean gradient for each parameter.
     pub(crate) norms: Vec<(f64, Vec<f64>)>,
+    /// The norms of the micro-batch's mean gradient in the metrics of a preconditioner, where there was one.
+    pub(crate) forms: Option<FormNorms>,
 }
 
 impl Contribution<Tensor> {
     /// With its loss as a number.
     pub(crate) fn read(self) -> Result<Contribution<f64>, TrainError> {
         let loss = self.loss.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Contribution { weight: self.weight, loss, norms: self.norms })
+        Ok(Contribution { weight: self.weight, loss, norms: self.norms, forms: self.forms })
     }
 }
 
@@ -30,7 +33,7 @@ pub(crate) fn contribute(
     task: &Task,
     data: &Batch,
     expected: f64,
-    tap: Tap,
+    measuring: Measuring<'_>,
     gradients: &mut Gradients,
 ) -> Result<Contribution<Tensor>, TrainError> {
     let loss = {
@@ -41,15 +44,24 @@ pub(crate) fn contribute(
     };
     let _span = tracing::trace_span!("backward").entered();
     let share = loss.sum.affine(1.0 / expected, 0.0)?;
-    let norms = match tap {
+    let mut forms = None;
+    let norms = match measuring.tap {
         Tap::Off => {
             gradients.backward(&task.parameters, &share, gradients::Tap::Off)?;
             Vec::new()
         }
-        // A single micro-batch has nothing to be compared with but itself.
         Tap::Norms | Tap::Auto => {
-            let norms = gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?;
-            let to_mean = (expected / loss.weight).powi(2);
+            // What the loss does not count has no mean gradient, and nobody asks for its norm (`Accumulated::noise`).
+            let factor = if loss.weight == 0.0 { 0.0 } else { expected / loss.weight };
+            let norms = match measuring.preconditioner {
+                None => gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?,
+                Some(p) => {
+                    let norms = gradients.backward_preconditioned(&task.parameters, &share, p)?;
+                    forms = Some(FormNorms::of(&norms, factor));
+                    norms.into_iter().map(|norms| norms.plain).collect()
+                }
+            };
+            let to_mean = factor * factor;
             vec![(loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect())]
         }
         Tap::Examples => {
@@ -62,10 +74,11 @@ pub(crate) fn contribute(
             }
             let weight = loss.weight / data.n_examples as f64;
             let norms = gradients.backward_examples(&task.parameters, &share, data.n_examples)?;
-            of_examples(task, &norms, weight, (expected / weight).powi(2))?.collect()
+            let factor = if weight == 0.0 { 0.0 } else { expected / weight };
+            of_examples(task, &norms, weight, factor * factor)?.collect()
         }
     };
-    Ok(Contribution { weight: loss.weight, loss: loss.sum.detach(), norms })
+    Ok(Contribution { weight: loss.weight, loss: loss.sum.detach(), norms, forms })
 }
 
 /// The norms by example, each of the same weight, from those by parameter.

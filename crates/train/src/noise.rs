@@ -1,6 +1,7 @@
 //! Gradient noise, from the norms of micro-batch gradients at one point.
 
 use crate::accumulate::accumulate;
+use crate::preconditioned::{Measuring, PreconditionedNoise};
 use crate::{Task, TrainError};
 use batchwise_data::Loader;
 use batchwise_estimate::noise::Measurement;
@@ -42,6 +43,10 @@ pub struct NoiseReading {
     pub total: Measurement,
     /// Mean loss over the batch.
     pub loss: f64,
+    /// The same in the metrics of the optimizer's preconditioner, where the run asks for it
+    /// ([`Run::tap_preconditioned`](crate::Run::tap_preconditioned)), the norms are of micro-batches, and the optimizer
+    /// has made a step.
+    pub preconditioned: Option<PreconditionedNoise>,
 }
 
 /// Measures the noise on the examples at `positions` without changing the parameters.
@@ -94,6 +99,7 @@ fn reading(
     tap: Tap,
 ) -> Result<Option<NoiseReading>, TrainError> {
     let mut gradients = Gradients::new();
-    let accumulated = accumulate(task, loader, positions, micro_batch, None, tap, &mut gradients)?;
-    accumulated.noise(&gradients.norms2()?)
+    let measuring = Measuring::plain(tap);
+    let accumulated = accumulate(task, loader, positions, micro_batch, None, measuring, &mut gradients)?;
+    accumulated.noise(&gradients.norms2()?, None)
 }

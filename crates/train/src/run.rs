@@ -26,6 +26,13 @@ pub struct Run {
     pub tap: Tap,
     /// Steps from one measurement of the noise to the next, at least 1.
     pub tap_every: u64,
+    /// Whether steps that measure the noise by [`Tap::Norms`] also measure it in the metrics of the optimizer's
+    /// preconditioner P ([`NoiseReading::preconditioned`]), for optimizers that have one
+    /// ([`OptimizerConfig::has_preconditioner`]). P is of the step before, so the first step has no such reading, nor has
+    /// one whose plan measures single examples of its own accord: their norms exist without gradients that P could be
+    /// multiplied with. Costs the making of P and one more read of it for each micro-batch, and during such a step the
+    /// memory of the parameters once more.
+    pub tap_preconditioned: bool,
     /// How large a gradient may be, once per batch, after its noise was measured.
     pub clip: Option<Clip>,
     /// What to do where the loss or the gradient is not finite.
@@ -57,7 +64,18 @@ impl Run {
     /// A run that measures no noise, clips nothing, and stops where it diverges.
     pub fn new(plan: Plan, micro_batch: u64, total: Examples, optimizer: OptimizerConfig, seed: u64) -> Self {
         let (tap, tap_every, clip, on_non_finite) = (Tap::Off, 1, None, OnNonFinite::Stop);
-        Self { plan, micro_batch, total, optimizer, seed, tap, tap_every, clip, on_non_finite }
+        Self {
+            plan,
+            micro_batch,
+            total,
+            optimizer,
+            seed,
+            tap,
+            tap_every,
+            tap_preconditioned: false,
+            clip,
+            on_non_finite,
+        }
     }
 
     /// An endless run that learns nothing: its steps cost what steps of a training cost, while the loss does
@@ -83,12 +101,35 @@ impl Run {
             let (name, found) = ("the limit of the gradient", limit.to_string());
             return Err(TrainError::Config { name, found, allowed: "a finite number above 0" });
         }
+        self.check_preconditioned()?;
         let peak = self.plan.schedule().peak().0;
         if peak.is_finite() && 0.0 <= peak {
             return Ok(());
         }
         let (name, allowed) = ("the learning rate", "finite and not negative");
         Err(TrainError::Config { name, found: peak.to_string(), allowed })
+    }
+
+    /// Refuses a preconditioned noise scale where no step could measure one.
+    fn check_preconditioned(&self) -> Result<(), TrainError> {
+        if !self.tap_preconditioned {
+            return Ok(());
+        }
+        if self.tap == Tap::Examples {
+            return Err(TrainError::Config {
+                name: "the tap of a preconditioned noise scale",
+                found: "Tap::Examples, which gives norms without the gradients that P multiplies".to_owned(),
+                allowed: "Tap::Norms, with two or more micro-batches in a batch",
+            });
+        }
+        if !self.optimizer.has_preconditioner() {
+            return Err(TrainError::Config {
+                name: "the optimizer of a preconditioned noise scale",
+                found: self.optimizer.to_string(),
+                allowed: "one whose P is known before the gradient: Adam, AdamW or RMSprop",
+            });
+        }
+        Ok(())
     }
 
     /// The positions of the batch that starts at `start`: cut at the end of an epoch and of the run.

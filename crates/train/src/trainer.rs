@@ -2,8 +2,9 @@
 
 use crate::accumulate::{Accumulated, accumulate, forget_requests};
 use crate::kept::Kept;
+use crate::preconditioned::{Measuring, preconditioner};
 use crate::update::Update;
-use crate::{MicroBatch, Plan, Run, StepReport, Tap, Task, TrainError};
+use crate::{MicroBatch, Plan, Run, StepReport, Task, TrainError};
 use batchwise_data::{Dataset, Loader, LoaderStats, Order};
 use batchwise_nn::Gradients;
 use batchwise_nn::optim::Optimizer;
@@ -61,7 +62,9 @@ impl Trainer {
         let n_examples = batch.end - batch.start;
         let first = self.micro.as_ref().map_or(self.run.micro_batch, MicroBatch::first);
         let tap = self.run.tap_at(self.steps, n_examples, first);
-        let accumulated = self.accumulate_in_memory(batch.clone(), tap)?;
+        let p = preconditioner(&self.run, tap, self.optimizer.as_ref())?;
+        let measuring = Measuring::with(tap, p.as_ref());
+        let accumulated = self.accumulate_in_memory(batch.clone(), measuring)?;
         let micro_batch = self.run.micro_batch;
         let update = Update {
             task: &self.task,
@@ -72,7 +75,7 @@ impl Trainer {
             watch: std::mem::take(&mut self.watch),
             dataset_size: self.loader.order().len(),
         };
-        let report = update.finish(self.steps, batch, tap, &accumulated)?;
+        let report = update.finish(self.steps, batch, measuring, &accumulated)?;
         // Freed here, so that the next forward pass does not hold them beside its activations.
         self.gradients.clear();
         if let Some(micro) = &mut self.micro {
@@ -88,7 +91,11 @@ impl Trainer {
     ///
     /// An attempt leaves nothing behind: what it has added up is dropped, what it has requested is forgotten, and what
     /// layers keep but do not train is put back.
-    fn accumulate_in_memory(&mut self, batch: Range<u64>, tap: Tap) -> Result<Accumulated, TrainError> {
+    fn accumulate_in_memory(
+        &mut self,
+        batch: Range<u64>,
+        measuring: Measuring<'_>,
+    ) -> Result<Accumulated, TrainError> {
         let next = self.run.batch_at(batch.end, self.loader.order());
         let kept = match self.micro {
             Some(_) => Kept::of(&self.task)?,
@@ -98,7 +105,7 @@ impl Trainer {
             let size = self.run.micro_batch;
             let next = next.clone().map(|next| next.start..next.end.min(next.start.saturating_add(size)));
             let (task, loader, gradients) = (&self.task, &mut self.loader, &mut self.gradients);
-            let error = match accumulate(task, loader, batch.clone(), size, next, tap, gradients) {
+            let error = match accumulate(task, loader, batch.clone(), size, next, measuring, gradients) {
                 Ok(accumulated) => return Ok(accumulated),
                 Err(error) => error,
             };

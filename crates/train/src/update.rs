@@ -2,6 +2,7 @@
 
 use crate::accumulate::Accumulated;
 use crate::plan::Finished;
+use crate::preconditioned::Measuring;
 use crate::{Clip, OnNonFinite, Run, StepReport, Tap, Task, TrainError};
 use batchwise_nn::optim::{ClipError, Optimizer, clip_known_norm, clip_value};
 use batchwise_nn::{Gradients, Parameters};
@@ -33,7 +34,7 @@ impl Update<'_> {
         mut self,
         step: Steps,
         batch: Range<u64>,
-        tap: Tap,
+        measuring: Measuring<'_>,
         accumulated: &Accumulated,
     ) -> Result<StepReport, TrainError> {
         let (start, progress) = (Examples(batch.start), Examples(batch.end));
@@ -60,7 +61,7 @@ impl Update<'_> {
         };
         let at = At { step, progress: start, learning_rate: report.learning_rate };
         match at.fault(&self.task.parameters, accumulated.loss, &norms2) {
-            None => self.update(&mut report, accumulated, &norms2, tap)?,
+            None => self.update(&mut report, accumulated, &norms2, measuring)?,
             Some(fault) => report.skipped = Some(self.skip(fault)?),
         }
         report.phi = self.run.plan.phi().cloned();
@@ -73,10 +74,10 @@ impl Update<'_> {
         report: &mut StepReport,
         accumulated: &Accumulated,
         norms2: &[f64],
-        tap: Tap,
+        measuring: Measuring<'_>,
     ) -> Result<(), TrainError> {
-        if tap != Tap::Off {
-            report.noise = accumulated.noise(norms2)?;
+        if measuring.tap != Tap::Off {
+            report.noise = accumulated.noise(norms2, measuring.of_batch(self.gradients)?)?;
         }
         report.clipped = clip(self.gradients, self.run.clip, report.gradient_norm)?;
         let parameters = &self.task.parameters;

@@ -346,3 +346,31 @@ fn training_learns() {
     let before = evaluate(&task(Kind::Mlp, DType::F32), &data, 500).unwrap();
     assert!(before.accuracy.unwrap() < 0.25 && 0.4 < after.accuracy.unwrap(), "{before:?} {after:?}");
 }
+
+/// Counts the lower half of the classes only.
+fn lower_half(output: &Tensor, targets: &Tensor) -> Result<loss::LossSum> {
+    let counts = targets.lt(5u32)?.to_dtype(output.dtype())?;
+    let chances = candle_nn::ops::log_softmax(output, 1)?;
+    let losses = chances.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?;
+    let weight = counts.to_dtype(DType::F64)?.sum_all()?.to_scalar()?;
+    Ok(loss::LossSum { sum: (losses * counts)?.sum_all()?, weight })
+}
+
+#[test]
+fn a_micro_batch_that_the_loss_does_not_count_has_no_say_in_the_noise() {
+    let first = |settings: Run| {
+        let task = Task { loss: lower_half, ..task(Kind::Mlp, DType::F64) };
+        let mut trainer = Trainer::new(task, glyphs(64), settings).unwrap();
+        let step = trainer.step().unwrap().unwrap();
+        (step.noise.unwrap(), step.gradient_norm)
+    };
+    let settings = Run { tap: Tap::Norms, ..run(32, 1, 64) };
+    let (found, norm) = first(settings.clone());
+    // The same examples in larger micro-batches, each of which counts some.
+    let (_, whole) = first(Run { micro_batch: 16, ..settings });
+    assert!((norm - whole).abs() < 1e-12 * whole);
+    // ‖g‖² of the batch is 𝒢 + 𝒮/B by construction, where B is what the counted examples weigh.
+    assert!(found.total.tr_sigma.is_finite() && 0.0 < found.total.tr_sigma);
+    let sum = found.total.g2 + found.total.tr_sigma / 32.0;
+    assert!((sum - norm * norm).abs() < 1e-9 * norm * norm, "{sum} {}", norm * norm);
+}

@@ -5,10 +5,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Elements per piece: fixed, so that the order of summation never depends on the threads.
-const PIECE: usize = 1 << 15;
+pub(super) const PIECE: usize = 1 << 15;
 
 /// Pieces that one thread takes at least: fewer are done before another thread has woken up.
-const MIN_PIECES: usize = 8;
+pub(super) const MIN_PIECES: usize = 8;
 
 /// Σ x², summed in f64.
 pub(crate) fn sum_of_squares<T: Element>(x: &[T]) -> f64 {
@@ -46,11 +46,11 @@ pub(crate) fn add<T: Element>(acc: &mut [T], x: &[T]) {
 /// 1e-6 at worst and 1e-7 as a rule, and the errors of different blocks cancel.
 const ROWS: usize = 16;
 
-fn piece_squares<T: Element>(x: &[T]) -> f64 {
+pub(super) fn piece_squares<T: Element>(x: &[T]) -> f64 {
     pulp::Arch::new().dispatch(Squares { x })
 }
 
-fn piece_add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
+pub(super) fn piece_add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
     pulp::Arch::new().dispatch(AddAndSquare { acc, x })
 }
 

@@ -3,9 +3,9 @@
 
 use super::config::{above_zero, at_least_zero, share};
 use super::state::{Buffers, Ledger};
-use super::steps::{Accumulate, AdamStep, Corrected};
+use super::steps::{Accumulate, AdamStep, Corrected, InverseRoot, root_correction};
 use super::{Groups, Optimizer};
-use crate::update::update_var;
+use crate::update::{update, update_var};
 use crate::{Gradients, Parameters};
 use candle_core::{Result, Tensor};
 use std::collections::BTreeMap;
@@ -124,6 +124,20 @@ impl Optimizer for Adam {
             update_var(&turn.w, [m, v], &step)?;
         }
         Ok(())
+    }
+
+    fn preconditioner(&self) -> Result<Option<Vec<Tensor>>> {
+        // 1/(√v/c + ε) = c/(√v + cε).
+        let c = root_correction(self.beta2, self.ledger.n_steps());
+        self.ledger.preconditioner(|i, factor| {
+            let mut p = self.second[i].zeros_like()?;
+            update(
+                &mut p,
+                [&self.second[i]],
+                &InverseRoot { factor: factor * c, epsilon: self.epsilon * c },
+            )?;
+            Ok(p)
+        })
     }
 
     fn state(&self) -> BTreeMap<String, Tensor> {

@@ -54,6 +54,17 @@ impl OptimizerConfig {
             Self::Lamb(config) => Box::new(Lamb::new(config, parameters, groups)?),
         })
     }
+
+    /// Whether its steps multiply the gradient by a diagonal that is known before the gradient is
+    /// ([`Optimizer::preconditioner`]): Adam, AdamW and RMSprop. The trust ratios of LARS and LAMB depend on the gradient
+    /// itself, Lion takes a sign, and with SGD the diagonal is 1.
+    #[must_use]
+    pub const fn has_preconditioner(self) -> bool {
+        match self {
+            Self::Adam(_) | Self::AdamW(_) | Self::RmsProp(_) => true,
+            Self::Sgd(_) | Self::Lion(_) | Self::Lars(_) | Self::Lamb(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for OptimizerConfig {

@@ -40,6 +40,23 @@ pub trait Optimizer: Send {
     /// at least 0: then nothing changes. A device error: then some parameters may have been updated.
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()>;
 
+    /// The diagonal of P, one tensor for each parameter in name order, with which the last step took θ − η·P·ĝ of its
+    /// mean gradient ĝ (momentum and weight decay apart): 1/(√v̂ + ε) with v̂ corrected for its bias as in that step, times
+    /// the group's factor of the learning rate. `None` before the first step, and for an optimizer that has no such P
+    /// ([`OptimizerConfig::has_preconditioner`]).
+    ///
+    /// The tensors are copies: they stay as they are at the next step, for whose gradient this P is the latest that has not
+    /// seen it. They take the memory of the parameters once more.
+    ///
+    /// An entry whose gradient was always 0 has P = 1/ε, so that the first gradient it gets counts for far more in the
+    /// metric of P than in the optimizer's own step, which takes that gradient into v before it divides.
+    ///
+    /// # Errors
+    /// A device error.
+    fn preconditioner(&self) -> Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+
     /// The state by name, such as `momentum.layer0.weight`, and the count `n_steps`; the tensors share storage with
     /// the optimizer.
     fn state(&self) -> BTreeMap<String, Tensor>;

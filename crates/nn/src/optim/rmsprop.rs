@@ -105,6 +105,18 @@ impl Optimizer for RmsProp {
         Ok(())
     }
 
+    fn preconditioner(&self) -> Result<Option<Vec<Tensor>>> {
+        let root = Root { epsilon: self.config.epsilon, is_centered: self.mean.is_some() };
+        self.ledger.preconditioner(|i, factor| {
+            let s = &self.square[i];
+            let mut p = s.zeros_like()?;
+            // As in a step, the square stands in the place of a mean that is not looked at.
+            let mean = self.mean.as_ref().map_or(s, |mean| &mean[i]);
+            update(&mut p, [s, mean], &Inverse { factor, root })?;
+            Ok(p)
+        })
+    }
+
     fn state(&self) -> BTreeMap<String, Tensor> {
         let Self { square, mean, velocity, .. } = self;
         self.ledger.state([Some(square), mean.as_ref(), velocity.as_ref()].into_iter().flatten())
@@ -136,6 +148,28 @@ impl Root {
         let square = if self.is_centered { (s - mean.sqr()?)? } else { s.clone() };
         let square = square.lt(0.0)?.where_cond(&square.zeros_like()?, &square)?;
         square.sqrt()? + self.epsilon
+    }
+}
+
+/// p ← factor/root from s and the mean: what a gradient is multiplied by.
+struct Inverse {
+    factor: f64,
+    root: Root,
+}
+
+impl Update<2> for Inverse {
+    const NAME: &'static str = "rmsprop_preconditioner";
+
+    #[inline(always)]
+    fn piece<T: Real>(&self, p: &mut [T], [s, mean]: [&[T]; 2]) {
+        let factor = T::from_f64(self.factor);
+        for ((p, s), mean) in p.iter_mut().zip(s).zip(mean) {
+            *p = factor / self.root.of(*s, *mean);
+        }
+    }
+
+    fn plain(&self, _: &Tensor, [s, mean]: [&Tensor; 2]) -> Result<Tensor> {
+        self.root.plain(s, mean)?.recip()? * self.factor
     }
 }
 
@@ -198,6 +232,7 @@ mod tests {
             // An ε this large keeps a difference of roundings under the root from being blown up.
             let root = Root { epsilon: 1.0, is_centered };
             equals_its_twin(&Step { rate: 0.1, decay: 0.3, root }, [false, true, false]);
+            equals_its_twin(&Inverse { factor: 0.7, root }, [true, false]);
             let velocity = Velocity { momentum: 0.9, decay: 0.3, root };
             equals_its_twin(&velocity, [false, false, true, false]);
         }

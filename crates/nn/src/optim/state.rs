@@ -136,6 +136,19 @@ impl Ledger {
         self.n_steps
     }
 
+    /// A preconditioner made of `of` each parameter's place and its group's factor of the learning rate; none before the
+    /// first step.
+    pub(super) fn preconditioner(
+        &self,
+        of: impl Fn(usize, f64) -> Result<Tensor>,
+    ) -> Result<Option<Vec<Tensor>>> {
+        if self.n_steps == 0 {
+            return Ok(None);
+        }
+        let slots = self.slots.iter().enumerate();
+        slots.map(|(i, slot)| of(i, slot.setting.learning_rate)).collect::<Result<_>>().map(Some)
+    }
+
     /// The count of steps and the buffers, by name.
     pub(super) fn state<'a>(
         &self,

@@ -115,9 +115,33 @@ pub(super) struct Corrected {
 
 impl Corrected {
     pub(super) fn new(beta1: f64, beta2: f64, epsilon: f64, n_steps: u64) -> Self {
-        let n_steps = n_steps as f64;
-        let (c1, c2) = (1.0 - beta1.powf(n_steps), (1.0 - beta2.powf(n_steps)).sqrt());
+        let (c1, c2) = (1.0 - beta1.powf(n_steps as f64), root_correction(beta2, n_steps));
         Self { rate: c2 / c1, epsilon: epsilon * c2 }
+    }
+}
+
+/// √(1 − β2ᵗ) after `n_steps` t: √v̂ is √v divided by it.
+pub(super) fn root_correction(beta2: f64, n_steps: u64) -> f64 {
+    (1.0 - beta2.powf(n_steps as f64)).sqrt()
+}
+
+/// p ← factor/(√v + ε) from v: what a gradient is multiplied by.
+pub(super) struct InverseRoot {
+    pub(super) factor: f64,
+    pub(super) epsilon: f64,
+}
+
+impl Update<1> for InverseRoot {
+    const NAME: &'static str = "inverse_root";
+
+    #[inline(always)]
+    fn piece<T: Real>(&self, p: &mut [T], [v]: [&[T]; 1]) {
+        let (factor, epsilon) = (T::from_f64(self.factor), T::from_f64(self.epsilon));
+        p.iter_mut().zip(v).for_each(|(p, v)| *p = factor / (v.root() + epsilon));
+    }
+
+    fn plain(&self, _: &Tensor, [v]: [&Tensor; 1]) -> Result<Tensor> {
+        (v.sqrt()? + self.epsilon)?.recip()? * self.factor
     }
 }
 
@@ -140,6 +164,7 @@ mod tests {
             equals_its_twin::<2>(&rule, [false; 2]);
         }
         equals_its_twin(&Descend { rate: 0.1, decay: 0.3 }, [false]);
+        equals_its_twin(&InverseRoot { factor: 0.7, epsilon: 1e-3 }, [true]);
         equals_its_twin(&AdamStep { rate: 0.1, epsilon: 1e-3, decay: 0.3 }, [false, true]);
     }
 

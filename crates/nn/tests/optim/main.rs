@@ -5,6 +5,7 @@ mod clip;
 mod ema;
 mod golden;
 mod groups;
+mod preconditioner;
 mod recurrences;
 mod shapes;
 mod state;

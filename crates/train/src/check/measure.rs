@@ -3,6 +3,7 @@
 use super::LOSS;
 use crate::accumulate::accumulate;
 use crate::kept::Kept;
+use crate::preconditioned::Measuring;
 use crate::{Tap, Task, TrainError};
 use batchwise_data::Loader;
 use batchwise_nn::Gradients;
@@ -40,7 +41,8 @@ pub(super) fn measure(
 ) -> std::result::Result<Measured, TrainError> {
     let kept = Kept::of(task)?;
     let mut gradients = Gradients::new();
-    let accumulated = accumulate(task, loader, 0..batch, micro_batch, None, Tap::Norms, &mut gradients)?;
+    let norms = Measuring::plain(Tap::Norms);
+    let accumulated = accumulate(task, loader, 0..batch, micro_batch, None, norms, &mut gradients)?;
     kept.put_back()?;
     let micro = accumulated.micro_norms2();
     let weight: f64 = micro.iter().map(|(weight, _)| weight).sum();

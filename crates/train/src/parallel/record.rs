@@ -2,6 +2,7 @@
 
 use super::{Collective, CollectiveError, Shares};
 use crate::contribution::Contribution;
+use crate::preconditioned::FormNorms;
 
 /// What one micro-batch measured.
 pub(super) type Measured = Contribution<f64>;
@@ -12,15 +13,17 @@ pub(super) struct Form {
     pub(super) n_norms: usize,
     /// Parameters.
     pub(super) n_groups: usize,
+    /// Whether there are norms in the metrics of a preconditioner.
+    pub(super) has_forms: bool,
 }
 
 /// Bytes of a number.
 const NUMBER: usize = size_of::<f64>();
 
 impl Form {
-    /// Numbers of one record: weight, loss, how many norms there are, and these with their weights.
+    /// Numbers of one record: weight, loss, norms of both forms, how many norms there are, and these with their weights.
     fn numbers(&self) -> usize {
-        3 + self.n_norms * (1 + self.n_groups)
+        3 + if self.has_forms { 2 } else { 0 } + self.n_norms * (1 + self.n_groups)
     }
 
     /// Hands out what the micro-batches of all ranks measured, in their order, which is the same on every rank.
@@ -46,9 +49,12 @@ impl Form {
 
     fn write(&self, contribution: &Measured, bytes: &mut Vec<u8>) {
         let end = bytes.len() + self.numbers() * NUMBER;
-        let Contribution { weight, loss, norms } = contribution;
+        let Contribution { weight, loss, norms, forms } = contribution;
+        debug_assert!(forms.is_some() == self.has_forms, "a record is not of its form");
         let mut put = |number: f64| bytes.extend(number.to_le_bytes());
-        [*weight, *loss, norms.len() as f64].into_iter().for_each(&mut put);
+        [*weight, *loss].into_iter().for_each(&mut put);
+        forms.iter().flat_map(|forms| [forms.by_p, forms.by_p2]).for_each(&mut put);
+        put(norms.len() as f64);
         for (weight, groups) in norms {
             put(*weight);
             groups.iter().copied().for_each(&mut put);
@@ -61,11 +67,13 @@ impl Form {
         let (numbers, _) = record.as_chunks::<NUMBER>();
         let mut numbers = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes));
         let mut next = || numbers.next().unwrap_or(f64::NAN);
-        let (weight, loss, n) = (next(), next(), next() as usize);
+        let (weight, loss) = (next(), next());
+        let forms = self.has_forms.then(|| FormNorms { by_p: next(), by_p2: next() });
+        let n = next() as usize;
         let norms = (0..n.min(self.n_norms))
             .map(|_| (next(), (0..self.n_groups).map(|_| next()).collect()))
             .collect();
-        Contribution { weight, loss, norms }
+        Contribution { weight, loss, norms, forms }
     }
 }
 
@@ -76,20 +84,24 @@ mod tests {
 
     #[test]
     fn every_rank_gets_all_records_in_their_order() {
-        let contribution = |i: u64| Contribution {
+        let contribution = |i: u64, has_forms: bool| Contribution {
             weight: i as f64 + 1.0,
             loss: if i == 3 { f64::INFINITY } else { 0.1 * i as f64 },
             norms: (0..i % 3).map(|j| (1.0, vec![j as f64, -0.0])).collect(),
+            forms: has_forms.then(|| FormNorms { by_p: 0.3 * i as f64, by_p2: 1e300 }),
         };
-        for (n, world) in [(1, 1), (1, 4), (7, 2), (7, 4), (6, 8)] {
+        for (n, world, has_forms) in
+            [(1, 1, false), (1, 4, true), (7, 2, false), (7, 4, true), (6, 8, false), (6, 8, true)]
+        {
             let shares = Shares::new(n, world);
+            let contribution = |i| contribution(i, has_forms);
             let want: Vec<Measured> = (0..n).map(contribution).collect();
             std::thread::scope(|scope| {
                 for mut rank in Threads::world(world).unwrap() {
                     let want = &want;
                     scope.spawn(move || {
                         let own: Vec<Measured> = shares.of(rank.rank()).map(contribution).collect();
-                        let form = Form { n_norms: 2, n_groups: 2 };
+                        let form = Form { n_norms: 2, n_groups: 2, has_forms };
                         assert_eq!(&form.gather(&mut rank, &shares, &own).unwrap(), want);
                     });
                 }

@@ -1,7 +1,9 @@
 //! Records of all kinds, to write.
 
 use batchwise_estimate::fieller::Ratio;
-use batchwise_train::observe::{Csv, EvaluationRecord, JsonLines, ObserveError, Observer, Record};
+use batchwise_train::observe::{
+    Csv, EvaluationRecord, JsonLines, ObserveError, Observer, PreconditionedSums, Record,
+};
 use batchwise_train::observe::{Table, TensorBoard, event_file_name};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -94,6 +96,13 @@ pub(crate) fn full(i: u64) -> [Told; 2] {
         g2: Some(6.0),
         tr_sigma: Some(600.0 + x),
         n_readings: 3,
+        preconditioned: Some(PreconditionedSums {
+            inverse_curvature_g2: 0.5,
+            inverse_curvature_tr_sigma: 50.0,
+            identity_curvature_g2: 0.1,
+            identity_curvature_tr_sigma: 20.0,
+            n_readings: 3,
+        }),
         phi: Some(Ratio::Measured { value: 100.0 + x, low: 50.0, high: 200.5 }),
         examples_per_second: 1234.5,
         data_wait_seconds: 0.001,
@@ -155,6 +164,13 @@ pub(crate) fn step() -> impl Strategy<Value = Record> {
         let (examples, [steps, batch, batch_size, n_micro_batches, skipped, n_readings]) = counts;
         let (seconds, [epoch, loss, learning_rate, examples_per_second], data_wait_seconds) = numbers;
         let (gradient_norm, update_norm, clipped, g2, tr_sigma, phi) = optional;
+        let preconditioned = g2.zip(tr_sigma).map(|(g2, tr_sigma)| PreconditionedSums {
+            inverse_curvature_g2: g2,
+            inverse_curvature_tr_sigma: tr_sigma,
+            identity_curvature_g2: loss,
+            identity_curvature_tr_sigma: epoch,
+            n_readings,
+        });
         Record {
             examples,
             steps,
@@ -172,6 +188,7 @@ pub(crate) fn step() -> impl Strategy<Value = Record> {
             g2,
             tr_sigma,
             n_readings,
+            preconditioned,
             phi,
             examples_per_second,
             data_wait_seconds,

@@ -19,14 +19,21 @@ fn weights_and_reports_have_the_same_bits_on_every_world() {
     // Epochs of 109 end in short batches and short micro-batches; the batch doubles within the run.
     let dataset = glyphs(109);
     for kind in [Kind::Mlp, Kind::Cnn] {
-        for (optimizer, tap) in [(SGD, Tap::Norms), (ADAMW, Tap::Off), (SGD, Tap::Examples)] {
-            let run = Run { tap, ..run("24 doubling at 60%", 5, 327, 109, optimizer) };
+        for (optimizer, tap, tap_preconditioned) in [
+            (SGD, Tap::Norms, false),
+            (ADAMW, Tap::Off, false),
+            (ADAMW, Tap::Norms, true),
+            (SGD, Tap::Examples, false),
+        ] {
+            let run = Run { tap, tap_preconditioned, ..run("24 doubling at 60%", 5, 327, 109, optimizer) };
             let (one, steps) = train(1, kind, &dataset, &run).unwrap();
             assert_eq!((one.progress, one.steps.0), (Examples(327), steps.len() as u64));
             let mut counts: Vec<usize> = steps.iter().map(|step| step.n_micro_batches).collect();
             counts.dedup();
             assert_eq!(counts, [5, 3, 5, 3, 10, 3]);
-            assert!(steps.iter().any(|step| step.noise.is_some()) == (tap != Tap::Off));
+            let noise: Vec<_> = steps.iter().filter_map(|step| step.noise.as_ref()).collect();
+            assert_eq!(noise.is_empty(), tap == Tap::Off);
+            assert_eq!(noise.iter().any(|noise| noise.preconditioned.is_some()), tap_preconditioned);
             for world in [2, 4, 8] {
                 let (other, of_other) = train(world, kind, &dataset, &run).unwrap();
                 assert_eq!(steps, of_other, "{kind:?} {tap:?} {world} workers");
@@ -66,7 +73,9 @@ fn it_is_the_ordinary_run_to_the_bit_for_up_to_three_micro_batches_and_else_to_r
     let dataset = glyphs(101);
     for kind in [Kind::Mlp, Kind::Cnn] {
         for (micro_batch, optimizer) in [(24, SGD), (12, ADAMW), (8, SGD), (5, SGD)] {
-            let run = Run { tap: Tap::Norms, ..run("24", micro_batch, 202, 101, optimizer) };
+            let tap_preconditioned = optimizer.has_preconditioner();
+            let run =
+                Run { tap: Tap::Norms, tap_preconditioned, ..run("24", micro_batch, 202, 101, optimizer) };
             let mut trainer = Trainer::new(task(kind, 4), Arc::clone(&dataset), run.clone()).unwrap();
             let mut want = Vec::new();
             while let Some(step) = trainer.step().unwrap() {

@@ -6,6 +6,7 @@ use super::record::Form;
 use super::tree::tree_sum;
 use super::{BUCKET_BYTES, Buckets, Collective, ParallelError, flat, replicas};
 use crate::accumulate::Accumulated;
+use crate::preconditioned::{Measuring, preconditioner};
 use crate::state::{self, Numbers, State};
 use crate::update::Update;
 use crate::{Run, StepReport, Tap, Task, TrainError};
@@ -128,7 +129,10 @@ impl<C: Collective> Worker<C> {
         let tap = self.run.tap_at(self.steps, batch.end - batch.start, self.run.micro_batch);
         let shares = self.shares(&batch);
 
-        let (sum, own) = self.compute(&batch, &shares, tap)?;
+        // All ranks have made the same steps, so that theirs is the same.
+        let p = preconditioner(&self.run, tap, self.optimizer.as_ref())?;
+        let measuring = Measuring::with(tap, p.as_ref());
+        let (sum, own) = self.compute(&batch, &shares, measuring)?;
         let form = Form {
             n_norms: match tap {
                 Tap::Off => 0,
@@ -136,6 +140,7 @@ impl<C: Collective> Worker<C> {
                 Tap::Examples => self.run.micro_batch.min(batch.end - batch.start) as usize,
             },
             n_groups: self.task.parameters.named().len(),
+            has_forms: p.is_some(),
         };
         let all = {
             let _span = tracing::trace_span!("exchange").entered();
@@ -150,9 +155,10 @@ impl<C: Collective> Worker<C> {
         }
         let n_micro_batches = all.len();
         // A noise scale counts examples: what one example weighs on average is 1.
+        let forms = all.iter().filter_map(|micro| micro.forms).collect();
         let norms = all.into_iter().flat_map(|micro| micro.norms);
         let norms = norms.map(|(of_micro, norms)| (of_micro * (expected / weight), norms)).collect();
-        let accumulated = Accumulated::from_parts(loss, n_micro_batches, norms);
+        let accumulated = Accumulated::from_parts(loss, n_micro_batches, norms, forms);
         let update = Update {
             task: &self.task,
             run: &mut self.run,
@@ -162,7 +168,7 @@ impl<C: Collective> Worker<C> {
             watch: std::mem::take(&mut self.watch),
             dataset_size: self.loader.order().len(),
         };
-        let report = update.finish(self.steps, batch, tap, &accumulated)?;
+        let report = update.finish(self.steps, batch, measuring, &accumulated)?;
         self.progress = report.progress;
         self.steps.0 += 1;
         if self.check_every != 0 && self.steps.0.is_multiple_of(self.check_every) {

@@ -1,12 +1,13 @@
 //! What one rank computes of a batch, and the sum over all ranks.
 
 use super::Worker;
+use crate::TrainError;
 use crate::accumulate::receive;
 use crate::contribution::contribute;
 use crate::parallel::buckets::add_to;
 use crate::parallel::record::Measured;
 use crate::parallel::{Collective, ParallelError, Shares, TreeSum, flat};
-use crate::{Tap, TrainError};
+use crate::preconditioned::Measuring;
 use batchwise_nn::Gradients;
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ impl<C: Collective> Worker<C> {
         &mut self,
         batch: &Range<u64>,
         shares: &Shares,
-        tap: Tap,
+        measuring: Measuring<'_>,
     ) -> Result<(Option<Vec<f32>>, Vec<Measured>), ParallelError> {
         let expected = (batch.end - batch.start) as f64;
         let (mut sum, mut contributions) = (TreeSum::new(), Vec::new());
@@ -31,7 +32,7 @@ impl<C: Collective> Worker<C> {
             if let Some(next) = next {
                 self.loader.request(next).map_err(TrainError::from)?;
             }
-            contributions.push(contribute(&self.task, &data, expected, tap, &mut gradients)?.read()?);
+            contributions.push(contribute(&self.task, &data, expected, measuring, &mut gradients)?.read()?);
             let mut leaf = spare.pop().unwrap_or_else(|| vec![0.0; self.buckets.padded_len()]);
             flat::flatten(gradients.tensors(), &mut leaf)?;
             gradients.clear();
