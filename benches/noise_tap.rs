@@ -1,9 +1,10 @@
-//! The same step with and without the noise tap, timed in turn: what the measurement costs.
+//! The same step with and without the noise tap, timed in turn: what the measurement costs, also with a preconditioner.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a bench may panic")]
 #![allow(clippy::print_stdout, reason = "the ratio is the result")]
 
-use batchwise_train::Tap;
-use benches::{MODELS, glyphs, in_memory, trainer};
+use batchwise_nn::optim::{AdamWConfig, OptimizerConfig};
+use batchwise_train::{Run, Tap, Trainer};
+use benches::{MODELS, glyphs, in_memory, task, trainer};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,8 +40,28 @@ fn noise_tap(c: &mut Criterion) {
     }
 }
 
+/// What the metrics of AdamW's preconditioner cost beside the plain norms.
+fn preconditioned(_: &mut Criterion) {
+    let dataset = in_memory(glyphs(8192).unwrap().as_ref()).unwrap();
+    let adamw = OptimizerConfig::AdamW(AdamWConfig::USUAL);
+    for model in MODELS {
+        for (batch, micro_batch) in [(64u64, 8u64), (256, 32), (512, 64)] {
+            let with = |tap, tap_preconditioned| {
+                let run = Run { tap, tap_preconditioned, ..Run::idle(batch, micro_batch, adamw, 1) };
+                Trainer::new(task(model).unwrap(), Arc::clone(&dataset), run).unwrap()
+            };
+            let norms = ratio(&mut [with(Tap::Off, false), with(Tap::Norms, false)]);
+            let both = ratio(&mut [with(Tap::Off, false), with(Tap::Norms, true)]);
+            println!(
+                "AdamW on {model}, {batch} = {} × {micro_batch}: tap × {norms:.4}, with the preconditioner × {both:.4}\n",
+                batch / micro_batch
+            );
+        }
+    }
+}
+
 /// Time with the tap over time without, the median of many pairs timed one after the other.
-fn ratio(pair: &mut [batchwise_train::Trainer; 2]) -> f64 {
+fn ratio(pair: &mut [Trainer; 2]) -> f64 {
     let mut ratios = Vec::new();
     let end = Instant::now() + Duration::from_secs(4);
     while Instant::now() < end || ratios.len() < 11 {
@@ -57,5 +78,5 @@ fn ratio(pair: &mut [batchwise_train::Trainer; 2]) -> f64 {
     ratios[ratios.len() / 2]
 }
 
-criterion_group!(benches, noise_tap);
+criterion_group!(benches, noise_tap, preconditioned);
 criterion_main!(benches);

@@ -37,36 +37,34 @@ fn piece_weigh<T: Element>(x: &[T], p: &[T]) -> [f64; 3] {
     [piece_squares(x), by_p, by_p2]
 }
 
-/// The piece of x that the first loop has read is still in the cache for the second.
+/// The piece that one loop has read is still in the cache for the next.
 fn piece_add_and_weigh<T: Element>(acc: &mut [T], x: &[T], p: &[T]) -> [f64; 3] {
     let plain = piece_add_and_square(acc, x);
     let [by_p, by_p2] = weighted(x, p);
     [plain, by_p, by_p2]
 }
 
-/// In f64 throughout: p reaches 1/ϵ where a second moment is 0, and (p·x)² could then leave the range of f32.
+/// In f64 throughout: p reaches 1/ϵ where a second moment is 0, and (p·x)² could then leave the range of f32. One loop
+/// for each sum: of one loop for both the compiler makes code for single numbers, which takes three times as long.
 fn weighted<T: Element>(x: &[T], p: &[T]) -> [f64; 2] {
     vectorized(
         #[inline(always)]
-        || {
-            let (mut by_p, mut by_p2) = ([0.0; LANES], [0.0; LANES]);
-            let (rows, rest) = x.as_chunks::<LANES>();
-            let (weights, rest_of_weights) = p.as_chunks::<LANES>();
-            for (x, p) in rows.iter().zip(weights) {
-                for i in 0..LANES {
-                    let step = p[i].widen() * x[i].widen();
-                    by_p[i] += step * x[i].widen();
-                    by_p2[i] += step * step;
-                }
-            }
-            for ((x, p), i) in rest.iter().zip(rest_of_weights).zip(0..) {
-                let step = p.widen() * x.widen();
-                by_p[i] += step * x.widen();
-                by_p2[i] += step * step;
-            }
-            [by_p.iter().sum(), by_p2.iter().sum()]
-        },
+        || [sum_of(x, p, |x, p| p * x * x), sum_of(x, p, |x, p| (p * x) * (p * x))],
     )
+}
+
+/// Σ f(x, p).
+#[inline(always)]
+fn sum_of<T: Element>(x: &[T], p: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut sums = [0.0; LANES];
+    let ((rows, rest), (weights, rest_of_weights)) = (x.as_chunks::<LANES>(), p.as_chunks::<LANES>());
+    for (x, p) in rows.iter().zip(weights) {
+        for i in 0..LANES {
+            sums[i] += f(x[i].widen(), p[i].widen());
+        }
+    }
+    let rest = rest.iter().zip(rest_of_weights).map(|(x, p)| f(x.widen(), p.widen()));
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ mod tests {
             weight: i as f64 + 1.0,
             loss: if i == 3 { f64::INFINITY } else { 0.1 * i as f64 },
             norms: (0..i % 3).map(|j| (1.0, vec![j as f64, -0.0])).collect(),
-            forms: has_forms.then(|| FormNorms { by_p: 0.3 * i as f64, by_p2: 1e300 }),
+            forms: has_forms.then_some(FormNorms { by_p: 0.3 * i as f64, by_p2: 1e300 }),
         };
         for (n, world, has_forms) in
             [(1, 1, false), (1, 4, true), (7, 2, false), (7, 4, true), (6, 8, false), (6, 8, true)]
