@@ -210,6 +210,22 @@ fn the_noise_of_examples_and_of_layers_is_that_of_the_whole() {
 }
 
 #[test]
+fn the_noise_of_a_preconditioned_step_is_shown_in_both_forms() {
+    let place = Place::new();
+    let more =
+        ["--optimizer", "adamw", "--lr", "0.002", "--examples", "4000", "--micro-batch", "4", "--noise"];
+    let result = run(&place, &[&more[..], &["preconditioned"]].concat());
+    let forms = result.pointer("/noise/preconditioned").and_then(Value::as_array).expect("forms");
+    let names: Vec<&str> = forms.iter().filter_map(|form| form["form"].as_str()).collect();
+    assert_eq!(names, ["inverse_curvature", "identity_curvature"]);
+    // All readings but the first step's, which is in the first half.
+    assert!(forms.iter().all(|form| form["readings"] == result["noise"]["readings"]), "{result}");
+    let plain = run(&place, &more);
+    assert_eq!(plain["weights_sha256"], result["weights_sha256"], "looking changes nothing");
+    assert_eq!(plain["noise"]["phi"], result["noise"]["phi"]);
+}
+
+#[test]
 fn sharpness_and_curvature_are_measured_after_the_run() {
     let place = Place::new();
     let result = run(&place, &["--examples", "2000", "--generalisation", "100"]);
@@ -236,7 +252,9 @@ fn what_cannot_be_is_refused_by_name() {
     refused(&["--workers", "0"], &["--workers"]);
     refused(&["--ema", "0ex"], &["--ema"]);
     refused(&["--patience", "0"], &["--patience"]);
-    let normed = ["train", "--data", "glyphs:train=200,test=20", "--model", "resnet", "--workers", "2"];
-    place.run(&normed).assert_refused("batch norm on two workers", 2, &["running"]);
+    refused(&["--noise", "preconditioned"], &["two micro-batches", "--micro-batch"]);
+    // SGD has no preconditioner.
+    refused(&["--noise", "preconditioned", "--micro-batch", "8"], &["optimizer", "Adam"]);
+    refused(&["--noise", "preconditioned,examples", "--optimizer", "adamw", "--micro-batch", "8"], &["tap"]);
     refused(&["--resume", "out", "--ema", "5%"], &["--resume", "--ema"]);
 }
