@@ -70,7 +70,7 @@ pub(in crate::cli) struct TrainArguments {
     /// Time the phases of a step, and show them as a table
     #[arg(long)]
     pub(in crate::cli) phases: bool,
-    /// Write a trace of all phases to this file, for https://ui.perfetto.dev or chrome://tracing
+    /// Write a trace of all phases to this file, for ui.perfetto.dev or chrome://tracing
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) trace: Option<PathBuf>,
     /// Measure sharpness and the top eigenvalue of the Hessian after the run, on the first N examples of the training set

@@ -278,8 +278,7 @@ impl<'a> Live<'a> {
         work: impl FnOnce() -> Result<(), LabError>,
     ) -> Result<(), LabError> {
         let Some(average) = &mut self.average else { return work() };
-        let done = average.evaluate(&runner.task().parameters, || Ok::<_, TrainError>(work()))?;
-        done
+        average.evaluate(&runner.task().parameters, || Ok::<_, TrainError>(work()))?
     }
 
     /// Writes the weights, and their average.
