@@ -19,6 +19,11 @@ pub(crate) fn norms2(uses: &[Use], len: usize, n: usize) -> Result<Vec<f64>> {
     | Use::Conv { gradient: any, .. }
     | Use::Rows { gradient: any, .. }) = &uses[0];
     dispatch!("norms of examples", any.dtype(), T => {
+        if let [one] = uses
+            && let Some(norms) = alone::<T>(one, n)?
+        {
+            return Ok(norms);
+        }
         let held: Vec<Held<'_>> = uses.iter().map(Held::of).collect::<Result<_>>()?;
         let parts: Vec<Part<'_, T>> = held.iter().map(|held| held.part(n)).collect::<Result<_>>()?;
         if let [part] = &parts[..]
@@ -41,6 +46,40 @@ pub(crate) fn norms2(uses: &[Use], len: usize, n: usize) -> Result<Vec<f64>> {
     })
 }
 
+/// The norms of a parameter's only use, where they are at hand.
+fn alone<T: Element>(only: &Use, n: usize) -> Result<Option<Vec<f64>>> {
+    let norm2 = |x: &[T], len: usize, i: usize| norm::sum_of_squares_alone(&x[i * len..][..len]);
+    match only {
+        // ‖a·bᵀ‖² = ‖a‖²·‖b‖² (Goodfellow 2015).
+        Use::Outer { rows, columns } if rows.dim(0)? == n => {
+            let (height, width) = (rows.dim(1)?, columns.dim(1)?);
+            let (rows, columns) = (rows.contiguous()?, columns.contiguous()?);
+            let (a, b) = (rows.storage_and_layout(), columns.storage_and_layout());
+            let a = contiguous::<T>(NAME, cpu(&a.0)?, a.1)?;
+            let b = contiguous::<T>(NAME, cpu(&b.0)?, b.1)?;
+            Ok(Some(each(n, height + width, |i| norm2(a, height, i) * norm2(b, width, i))))
+        }
+        Use::Vectors { rows } if rows.dim(0)? == n => {
+            let (len, rows) = (rows.dim(1)?, rows.contiguous()?);
+            let held = rows.storage_and_layout();
+            let rows = contiguous::<T>(NAME, cpu(&held.0)?, held.1)?;
+            Ok(Some(each(n, len, |i| norm2(rows, len, i))))
+        }
+        Use::Conv { geometry, norms2, .. } if geometry.n == n => Ok(Some(norms2.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// What messages call it.
+const NAME: &str = "norms of examples";
+/// Numbers that are read faster by one thread than by waking another.
+const SERIAL: usize = 1 << 15;
+
+/// A number for each of `n` examples, each of which takes the reading of `len` numbers.
+fn each(n: usize, len: usize, one: impl Fn(usize) -> f64 + Send + Sync) -> Vec<f64> {
+    (0..n).into_par_iter().with_min_len((SERIAL / len.max(1)).max(1)).map(one).collect()
+}
+
 /// A use's tensors, made contiguous, with their storage held.
 struct Held<'a> {
     kind: &'a Use,
@@ -60,7 +99,9 @@ impl<'a> Held<'a> {
         let tensors = match kind {
             Use::Outer { rows, columns } => vec![rows, columns],
             Use::Vectors { rows } => vec![rows],
-            Use::Conv { input, gradient, .. } => vec![input, gradient],
+            Use::Conv { input, gradient, output, .. } => {
+                [Some(input), Some(gradient), output.as_ref()].into_iter().flatten().collect()
+            }
             Use::Rows { ids, gradient } => vec![ids, gradient],
         };
         Ok(Self { kind, tensors: tensors.into_iter().map(Tensor::contiguous).collect::<Result<_>>()? })
@@ -87,7 +128,12 @@ impl<'a> Held<'a> {
                 if geometry.n != n {
                     candle_core::bail!("a convolution of {} images does not hold {n} examples", geometry.n);
                 }
-                Part::Conv { geometry, input: values(&self.tensors[0])?, gradient: values(&self.tensors[1])? }
+                let mut gradient: Vec<T> = values(&self.tensors[1])?;
+                if let Some(output) = self.tensors.get(2) {
+                    let (outer, output) = (gradient.clone(), values(output)?);
+                    conv::mask(&mut gradient, &output, &outer);
+                }
+                Part::Conv { geometry, input: values(&self.tensors[0])?, gradient }
             }
             Use::Rows { .. } => {
                 let (ids, gradient) = (&self.tensors[0], &self.tensors[1]);
@@ -102,20 +148,13 @@ impl<'a> Held<'a> {
 
 fn values<T: Element>(tensor: &Tensor) -> Result<Vec<T>> {
     let (storage, layout) = tensor.storage_and_layout();
-    Ok(contiguous::<T>("norms of examples", cpu(&storage)?, layout)?.to_vec())
+    Ok(contiguous::<T>(NAME, cpu(&storage)?, layout)?.to_vec())
 }
 
 impl<T: Element> Part<'_, T> {
     /// The norms if this is the parameter's only use and there is a shorter way than its gradient.
     fn alone(&self, n: usize) -> Option<Vec<f64>> {
         match self {
-            // ‖a·bᵀ‖² = ‖a‖²·‖b‖² (Goodfellow 2015).
-            Self::Outer { rows, columns, height, width, per_example: 1 } => {
-                let squares =
-                    |x: &[T], len: usize, i: usize| norm::sum_of_squares_alone(&x[i * len..][..len]);
-                let one = |i| squares(rows, *height, i) * squares(columns, *width, i);
-                Some((0..n).into_par_iter().map(one).collect())
-            }
             // Only the rows that an example looked up have a gradient.
             Self::Rows { ids, gradient, width, per_example } => Some(
                 (0..n)

@@ -2,6 +2,7 @@
 
 use super::element::{relu as relu_of, relu_gradient, with_scratch};
 use super::gemm::{Matrix, gemm};
+use super::norm;
 use super::{Element, vectorized};
 use rayon::prelude::*;
 
@@ -25,6 +26,16 @@ pub(crate) struct ConvGradients<T> {
     pub(crate) input: Option<Vec<T>>,
     pub(crate) weight: Vec<T>,
     pub(crate) bias: Vec<T>,
+    /// Where they are asked for.
+    pub(crate) examples: Option<Examples<T>>,
+}
+
+/// What single examples have of the gradients.
+pub(crate) struct Examples<T> {
+    /// The squared norm of each one's gradient of the weight.
+    pub(crate) weight_norms2: Vec<f64>,
+    /// Each one's gradient of the bias, a row after the other.
+    pub(crate) bias_rows: Vec<T>,
 }
 
 /// The weight gradient is summed in this many pieces at most, whatever the number of threads.
@@ -191,7 +202,7 @@ fn add_bias<T: Element>(out: &mut [T], bias: &[T], pixels: usize, relu: bool) {
 
 /// The gradient where the ReLU let its input through.
 #[inline(always)]
-fn mask<T: Element>(masked: &mut [T], output: &[T], grad: &[T]) {
+pub(crate) fn mask<T: Element>(masked: &mut [T], output: &[T], grad: &[T]) {
     for ((masked, y), dy) in masked.iter_mut().zip(output).zip(grad) {
         *masked = relu_gradient(*dy, *y);
     }
@@ -222,6 +233,15 @@ pub(crate) fn add_weight_gradient<T: Element>(g: &Geometry, input: &[T], grad: &
     });
 }
 
+/// What is summed over the examples of one piece.
+struct Piece<'a, T> {
+    /// The gradients of weight and bias.
+    sums: &'a mut [T],
+    input_grad: Option<&'a mut [T]>,
+    /// The norms of the weight's gradients, and the bias's gradients.
+    examples: Option<(&'a mut [f64], &'a mut [T])>,
+}
+
 /// The gradients given the output (for the ReLU's mask) and the output's gradient.
 pub(crate) fn backward<T: Element>(
     g: &Geometry,
@@ -231,18 +251,25 @@ pub(crate) fn backward<T: Element>(
     grad: &[T],
     relu: bool,
     want_input: bool,
+    want_examples: bool,
 ) -> ConvGradients<T> {
     let mut input_grad = vec![T::ZERO; if want_input { g.n * g.in_len() } else { 0 }];
     let piece = g.n.div_ceil(MAX_PIECES).max(1);
     let n_pieces = g.n.div_ceil(piece);
-    let sizes = (weight.len() + g.out_channels, g.patch() * g.pixels());
-    let mut sums = vec![T::ZERO; n_pieces * sizes.0];
+    let own_len = weight.len() + g.out_channels;
+    let columns_len = g.patch() * g.pixels();
+    let mut sums = vec![T::ZERO; n_pieces * own_len];
+    // Rows of nothing where nothing is asked for.
+    let n_examples = if want_examples { g.n } else { 0 };
+    let mut weight_norms2 = vec![0.0; n_examples];
+    let mut bias_rows = vec![T::ZERO; n_examples * g.out_channels];
 
-    let work = |i: usize, sums: &mut [T], mut input_grad: Option<&mut [T]>| {
-        let (weight_sum, bias_sum) = sums.split_at_mut(weight.len());
-        // The columns, later their gradient, and the masked gradient share one buffer.
-        with_scratch(sizes.1 + g.out_len(), |scratch: &mut [T]| {
-            let (columns, masked) = scratch.split_at_mut(sizes.1);
+    let work = |i: usize, piece_of: Piece<'_, T>| {
+        let Piece { sums, mut input_grad, mut examples } = piece_of;
+        // The columns, later their gradient, the masked gradient and one example's own gradients share one buffer.
+        with_scratch(columns_len + g.out_len() + own_len, |scratch: &mut [T]| {
+            let (columns, rest) = scratch.split_at_mut(columns_len);
+            let (masked, own) = rest.split_at_mut(g.out_len());
             for (j, example) in (i * piece..((i + 1) * piece).min(g.n)).enumerate() {
                 let output = &output[example * g.out_len()..][..g.out_len()];
                 let grad = &grad[example * g.out_len()..][..g.out_len()];
@@ -255,40 +282,58 @@ pub(crate) fn backward<T: Element>(
                 } else {
                     grad
                 };
+                let (own_weight, own_bias) = own.split_at_mut(weight.len());
+                own_bias.fill(T::ZERO);
                 vectorized(
                     #[inline(always)]
-                    || add_sums(bias_sum, grad, g.pixels()),
+                    || add_sums(own_bias, grad, g.pixels()),
                 );
                 let input = &input[example * g.in_len()..][..g.in_len()];
                 let len = g.group_out() * g.patch();
-                for (group, weight_sum) in weight_sum.chunks_mut(len.max(1)).enumerate() {
+                for (group, own_weight) in own_weight.chunks_mut(len.max(1)).enumerate() {
                     let grad = g.group_grad(group, grad);
                     g.unfold(g.group_of(group, input), columns);
-                    gemm(weight_sum, true, grad, Matrix::row_major(columns, g.patch(), g.pixels()).t());
+                    gemm(own_weight, false, grad, Matrix::row_major(columns, g.patch(), g.pixels()).t());
                     if let Some(input_grad) = &mut input_grad {
                         gemm(columns, false, g.kernel(group, weight).t(), grad);
                         let len = g.group_in() * g.plane();
                         g.fold_add(columns, &mut input_grad[j * g.in_len() + group * len..][..len]);
                     }
                 }
+                if let Some((norms2, rows)) = &mut examples {
+                    norms2[j] = norm::sum_of_squares_alone(own_weight);
+                    rows[j * g.out_channels..][..g.out_channels].copy_from_slice(own_bias);
+                }
+                // An example's own gradient is whole before it is added, so that its norm costs no second product.
+                vectorized(
+                    #[inline(always)]
+                    || sums.iter_mut().zip(own.iter()).for_each(|(sum, own)| *sum += *own),
+                );
             }
         });
     };
+    let mut pieces: Vec<Piece<'_, T>> = sums
+        .chunks_mut(own_len.max(1))
+        .map(|sums| Piece { sums, input_grad: None, examples: None })
+        .collect();
     if want_input && g.in_len() != 0 {
-        sums.par_chunks_mut(sizes.0)
-            .zip(input_grad.par_chunks_mut(piece * g.in_len()))
-            .enumerate()
-            .for_each(|(i, (sums, input_grad))| work(i, sums, Some(input_grad)));
-    } else {
-        sums.par_chunks_mut(sizes.0).enumerate().for_each(|(i, sums)| work(i, sums, None));
+        let parts = input_grad.chunks_mut(piece * g.in_len());
+        pieces.iter_mut().zip(parts).for_each(|(piece, part)| piece.input_grad = Some(part));
     }
+    if want_examples {
+        let parts =
+            weight_norms2.chunks_mut(piece).zip(bias_rows.chunks_mut((piece * g.out_channels).max(1)));
+        pieces.iter_mut().zip(parts).for_each(|(piece, part)| piece.examples = Some(part));
+    }
+    pieces.into_par_iter().enumerate().for_each(|(i, piece)| work(i, piece));
 
     // Pieces are added in their order, so the sum does not depend on which thread came first.
-    let mut pieces = sums.chunks(sizes.0);
-    let mut total = pieces.next().map_or_else(|| vec![T::ZERO; sizes.0], <[T]>::to_vec);
+    let mut pieces = sums.chunks(own_len.max(1));
+    let mut total = pieces.next().map_or_else(|| vec![T::ZERO; own_len], <[T]>::to_vec);
     for piece in pieces {
         total.iter_mut().zip(piece).for_each(|(t, p)| *t += *p);
     }
     let bias = total.split_off(weight.len());
-    ConvGradients { input: want_input.then_some(input_grad), weight: total, bias }
+    let examples = want_examples.then_some(Examples { weight_norms2, bias_rows });
+    ConvGradients { input: want_input.then_some(input_grad), weight: total, bias, examples }
 }

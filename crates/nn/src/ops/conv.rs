@@ -1,6 +1,6 @@
 //! y = act(conv(x, w) + b), over rows of numbers or images, channels first.
 
-use super::linear::{cpu, masked};
+use super::linear::cpu;
 use super::{Activation, plain};
 use crate::kernels::Element;
 use crate::kernels::conv::{self, Geometry};
@@ -147,7 +147,6 @@ impl ConvOp {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        self.note_uses::<T>(x, w, b, y, &dy)?;
         let ((x_storage, x_layout), (w_storage, w_layout)) = (x.storage_and_layout(), w.storage_and_layout());
         let ((y_storage, y_layout), (dy_storage, dy_layout)) =
             (y.storage_and_layout(), dy.storage_and_layout());
@@ -159,33 +158,22 @@ impl ConvOp {
             contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?,
             self.is_relu(),
             x.track_op(),
+            sink::wants_examples(),
         );
+        if let Some(conv::Examples { weight_norms2, bias_rows }) = gradients.examples {
+            let rows = (self.geometry.n, self.geometry.out_channels);
+            sink::note(b, Use::Vectors { rows: Tensor::from_vec(bias_rows, rows, dy.device())? });
+            let (geometry, input) = (self.geometry, x.clone());
+            let output = self.is_relu().then(|| y.clone());
+            let gradient = dy.clone();
+            sink::note(w, Use::Conv { geometry, input, output, gradient, norms2: weight_norms2 });
+        }
         let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((
             gradients.input.map(|values| tensor(values, x)).transpose()?,
             sink::give(w, tensor(gradients.weight, w)?)?,
             sink::give(b, tensor(gradients.bias, b)?)?,
         ))
-    }
-
-    /// What the norms of single examples are made from.
-    fn note_uses<T: Element>(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: &Tensor,
-        y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<()> {
-        if !sink::wants_examples() {
-            return Ok(());
-        }
-        let dz = if self.is_relu() { masked::<T>(dy, y)? } else { dy.clone() };
-        let pixels = dz.elem_count() / (self.geometry.n * self.geometry.out_channels).max(1);
-        let by_channel = dz.reshape((self.geometry.n, self.geometry.out_channels, pixels))?.sum(2)?;
-        sink::note(b, Use::Vectors { rows: by_channel });
-        sink::note(w, Use::Conv { geometry: self.geometry, input: x.clone(), gradient: dz });
-        Ok(())
     }
 }
 
