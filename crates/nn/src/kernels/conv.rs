@@ -30,6 +30,15 @@ pub(crate) struct ConvGradients<T> {
     pub(crate) examples: Option<Examples<T>>,
 }
 
+/// What is wanted beside the gradients of weight and bias.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The input's gradient.
+    pub(crate) input: bool,
+    /// What single examples have of the gradients.
+    pub(crate) examples: bool,
+}
+
 /// What single examples have of the gradients.
 pub(crate) struct Examples<T> {
     /// The squared norm of each one's gradient of the weight.
@@ -250,9 +259,9 @@ pub(crate) fn backward<T: Element>(
     output: &[T],
     grad: &[T],
     relu: bool,
-    want_input: bool,
-    want_examples: bool,
+    wanted: Wanted,
 ) -> ConvGradients<T> {
+    let Wanted { input: want_input, examples: want_examples } = wanted;
     let mut input_grad = vec![T::ZERO; if want_input { g.n * g.in_len() } else { 0 }];
     let piece = g.n.div_ceil(MAX_PIECES).max(1);
     let n_pieces = g.n.div_ceil(piece);

@@ -157,8 +157,7 @@ impl ConvOp {
             contiguous(self.name(), cpu(&y_storage)?, y_layout)?,
             contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?,
             self.is_relu(),
-            x.track_op(),
-            sink::wants_examples(),
+            conv::Wanted { input: x.track_op(), examples: sink::wants_examples() },
         );
         if let Some(conv::Examples { weight_norms2, bias_rows }) = gradients.examples {
             let rows = (self.geometry.n, self.geometry.out_channels);
