@@ -26,15 +26,15 @@ fn a_model_on_frozen_weights_holds_no_graph() {
     let of = |task: &Task| {
         let once = |_| {
             let before = meter.live().unwrap();
-            meter.reset_peak().unwrap();
             let output = task.model.forward_t(&inputs, false).unwrap();
-            (meter.peak().unwrap() - before, output.track_op())
+            // What lives as long as the output: all activations, or the output alone.
+            (meter.live().unwrap().saturating_sub(before), output.track_op())
         };
         (0..8).map(once).min().unwrap()
     };
     let (with, without) = (of(&task), of(&twin));
     assert!(with.1 && !without.1, "whether a graph was recorded");
-    assert!(4 * without.0 < 3 * with.0, "{} B without a graph, {} B with", without.0, with.0);
+    assert!(100 * without.0 < with.0, "{} B without a graph, {} B with", without.0, with.0);
 
     // The same weights, also after they moved.
     let data = batchwise_data::open("glyphs:train=100,test=10", None).unwrap().train;
