@@ -28,48 +28,21 @@ fn any_number_of_workers_gives_the_same_bits_and_lines() {
         };
         place.read(&format!("{folder}/steps.jsonl")).lines().map(line).collect()
     };
+    let base = ["--examples", "6000", "--micro-batch", "8"];
+    let watched = [&base[..], &["--noise", "--evaluate-every", "25%", "--ema", "5%"]].concat();
     let mut seen = Vec::new();
     for workers in ["1", "2", "4", "8"] {
-        let more = [
-            "--examples",
-            "6000",
-            "--micro-batch",
-            "8",
-            "--workers",
-            workers,
-            "--noise",
-            "--evaluate-every",
-            "25%",
-            "--ema",
-            "5%",
-            "--out",
-            workers,
-        ];
+        let more = [&watched[..], &["--workers", workers, "--out", workers]].concat();
         let result = run(&place, &more);
         assert_eq!(number(&result, "/workers").to_string(), workers);
         seen.push((result["weights_sha256"].clone(), result["average"].clone(), lines(workers)));
     }
     assert!(100 < seen[0].2.len() && seen.iter().all(|of_one| *of_one == seen[0]), "not the same");
     // A trainer without workers adds up in another order.
-    let alone = run(&place, &["--examples", "6000", "--micro-batch", "8", "--out", "alone"]);
+    let alone = run(&place, &[&base[..], &["--out", "alone"]].concat());
     assert!((number(&alone, "/test_loss") - number(&seen[0].1, "/test_loss")).abs() < 0.5);
     // Half by two workers, half by four.
-    let half = [
-        "--examples",
-        "6000",
-        "--micro-batch",
-        "8",
-        "--workers",
-        "2",
-        "--noise",
-        "--evaluate-every",
-        "25%",
-        "--ema",
-        "5%",
-        "--out",
-        "half",
-    ];
-    run(&place, &[&half[..], &["--max-seconds", "0.05"]].concat());
+    run(&place, &[&watched[..], &["--workers", "2", "--out", "half", "--max-seconds", "0.05"]].concat());
     let resumed = place.run(&["train", "--resume", "half", "--workers", "4", "--quiet", "--json"]).json();
     assert_eq!(resumed["weights_sha256"], seen[0].0);
     assert!(resumed["resumed_at"].is_number(), "{resumed}");

@@ -3,7 +3,7 @@
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::gemm::{Matrix, gemm};
 use crate::kernels::{Element, conv, norm};
-use crate::ops::{cpu, id_slice};
+use crate::ops::{cpu, id_slice, masked};
 use crate::sink::Use;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -24,7 +24,7 @@ pub(crate) fn norms2(uses: &[Use], len: usize, n: usize) -> Result<Vec<f64>> {
         {
             return Ok(norms);
         }
-        let held: Vec<Held<'_>> = uses.iter().map(Held::of).collect::<Result<_>>()?;
+        let held: Vec<Held<'_>> = uses.iter().map(Held::of::<T>).collect::<Result<_>>()?;
         let parts: Vec<Part<'_, T>> = held.iter().map(|held| held.part(n)).collect::<Result<_>>()?;
         if let [part] = &parts[..]
             && let Some(norms) = part.alone(n)
@@ -95,16 +95,20 @@ enum Part<'a, T> {
 }
 
 impl<'a> Held<'a> {
-    fn of(kind: &'a Use) -> Result<Self> {
+    fn of<T: Element>(kind: &'a Use) -> Result<Self> {
         let tensors = match kind {
-            Use::Outer { rows, columns } => vec![rows, columns],
-            Use::Vectors { rows } => vec![rows],
+            Use::Outer { rows, columns } => vec![rows.contiguous()?, columns.contiguous()?],
+            Use::Vectors { rows } => vec![rows.contiguous()?],
             Use::Conv { input, gradient, output, .. } => {
-                [Some(input), Some(gradient), output.as_ref()].into_iter().flatten().collect()
+                let gradient = match output {
+                    Some(output) => masked::<T>(gradient, output)?,
+                    None => gradient.clone(),
+                };
+                vec![input.contiguous()?, gradient]
             }
-            Use::Rows { ids, gradient } => vec![ids, gradient],
+            Use::Rows { ids, gradient } => vec![ids.contiguous()?, gradient.contiguous()?],
         };
-        Ok(Self { kind, tensors: tensors.into_iter().map(Tensor::contiguous).collect::<Result<_>>()? })
+        Ok(Self { kind, tensors })
     }
 
     fn part<T: Element>(&self, n: usize) -> Result<Part<'a, T>> {
@@ -128,12 +132,7 @@ impl<'a> Held<'a> {
                 if geometry.n != n {
                     candle_core::bail!("a convolution of {} images does not hold {n} examples", geometry.n);
                 }
-                let mut gradient: Vec<T> = values(&self.tensors[1])?;
-                if let Some(output) = self.tensors.get(2) {
-                    let (outer, output) = (gradient.clone(), values(output)?);
-                    conv::mask(&mut gradient, &output, &outer);
-                }
-                Part::Conv { geometry, input: values(&self.tensors[0])?, gradient }
+                Part::Conv { geometry, input: values(&self.tensors[0])?, gradient: values(&self.tensors[1])? }
             }
             Use::Rows { .. } => {
                 let (ids, gradient) = (&self.tensors[0], &self.tensors[1]);

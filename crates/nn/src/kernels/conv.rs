@@ -211,7 +211,7 @@ fn add_bias<T: Element>(out: &mut [T], bias: &[T], pixels: usize, relu: bool) {
 
 /// The gradient where the ReLU let its input through.
 #[inline(always)]
-pub(crate) fn mask<T: Element>(masked: &mut [T], output: &[T], grad: &[T]) {
+fn mask<T: Element>(masked: &mut [T], output: &[T], grad: &[T]) {
     for ((masked, y), dy) in masked.iter_mut().zip(output).zip(grad) {
         *masked = relu_gradient(*dy, *y);
     }

@@ -32,7 +32,7 @@ pub use softmax::{log_softmax, softmax};
 use candle_core::{Result, Tensor};
 
 pub(crate) use embedding::id_slice;
-pub(crate) use linear::cpu;
+pub(crate) use linear::{cpu, masked};
 
 /// Whether a tensor is where the fused kernels do not run.
 pub(crate) fn plain_device(tensor: &candle_core::Tensor) -> bool {

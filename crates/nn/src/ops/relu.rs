@@ -1,6 +1,6 @@
 //! max(0, x).
 
-use super::linear::masked;
+use super::masked;
 use crate::kernels::element::{contiguous, dispatch, relu as one};
 use crate::kernels::vectorized;
 use candle_core::backend::BackendStorage;

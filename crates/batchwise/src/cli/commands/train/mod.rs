@@ -157,7 +157,7 @@ fn rules(session: &Session, arguments: &TrainArguments, examples: u64) -> Result
     Ok(Rules { target, confirm: 1, patience: patience.map(Examples), best_by })
 }
 
-/// The examples of what was typed after `option`; less than one counts as one, nothing is refused.
+/// The examples of what was typed after `option`: at least 1, but 0 is refused.
 fn resolve(session: &Session, option: &str, length: &Length, examples: u64) -> Result<u64, LabError> {
     let run = trial::run_length(session.data.train.as_ref(), Examples(examples));
     let found =
