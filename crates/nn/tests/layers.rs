@@ -160,6 +160,19 @@ impl ModuleT for Rows {
     }
 }
 
+/// One convolution with its ReLU, used twice.
+struct Twice {
+    shared: layers::Conv2d,
+    head: layers::Linear,
+}
+
+impl ModuleT for Twice {
+    fn forward_t(&self, x: &Tensor, _: bool) -> Result<Tensor> {
+        let x = self.shared.forward(&self.shared.forward(x)?)?;
+        self.head.forward(&x.flatten_from(1)?)
+    }
+}
+
 /// Embedding and head are one weight (Press & Wolf 2017).
 struct Tied {
     embedding: layers::Embedding,
@@ -209,6 +222,14 @@ fn subjects(dtype: DType) -> Vec<Subject> {
                 classes: 3,
             };
             Box::new(Cnn::new(&config, vb).unwrap())
+        }),
+        build("twice", images.clone(), &classes, &|vb| {
+            let config =
+                ConvConfig { stride: 1, padding: 1, dilation: 1, groups: 1, activation: Activation::Relu };
+            Box::new(Twice {
+                shared: layers::conv2d(2, 2, 3, config, vb.pp("shared")).unwrap(),
+                head: layers::linear(128, 3, Activation::Identity, vb.pp("head")).unwrap(),
+            })
         }),
         build("resnet", images, &classes, &|vb| {
             let config = ResNetConfig {
