@@ -10,6 +10,7 @@ pub(crate) mod gemm;
 pub(crate) mod norm;
 pub(crate) mod normalize;
 pub(crate) mod pool;
+pub(crate) mod threads;
 pub(crate) mod weigh;
 
 pub(crate) use element::Element;
