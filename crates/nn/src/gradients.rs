@@ -5,10 +5,11 @@ pub use crate::weighed::PreconditionedNorms;
 use crate::Parameters;
 use crate::examples;
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
-use crate::kernels::norm;
+use crate::kernels::{norm, threads, vectorized};
 use crate::ops::{cpu, plain_device};
 use crate::parameters::no_gradient;
 use crate::sink::{self, Sink};
+use crate::tape::Recorded;
 use crate::update::{Scale, update};
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
@@ -56,7 +57,8 @@ impl Gradients {
         Self::default()
     }
 
-    /// Runs the backward pass of one micro-batch's `loss` and adds its gradients. With [`Tap::Norms`] returns the
+    /// Runs the backward pass of one micro-batch's `loss`, a tensor or fast one that is [`Recorded`], and adds its
+    /// gradients. With [`Tap::Norms`] returns the
     /// squared norm of the contribution of each parameter, in name order, summed in f64 in the same pass over
     /// memory; else nothing.
     ///
@@ -66,15 +68,20 @@ impl Gradients {
     /// # Errors
     /// A parameter without a gradient, by name: a layer that cuts it would otherwise stay untrained in silence; a
     /// device error. The sum is lost then.
-    pub fn backward(&mut self, parameters: &Parameters, loss: &Tensor, tap: Tap) -> Result<Vec<f64>> {
-        self.backward_with(parameters, loss, tap, add_and_measure)
+    pub fn backward(
+        &mut self,
+        parameters: &Parameters,
+        loss: impl Into<Recorded>,
+        tap: Tap,
+    ) -> Result<Vec<f64>> {
+        self.backward_with(parameters, loss.into(), tap, add_and_measure)
     }
 
     /// The same with another `measure` of what each parameter got, which is to add it to the sum.
     pub(crate) fn backward_with<N>(
         &mut self,
         parameters: &Parameters,
-        loss: &Tensor,
+        loss: Recorded,
         tap: Tap,
         measure: impl FnMut(usize, &mut Option<Tensor>, Tensor) -> Result<N>,
     ) -> Result<Vec<N>> {
@@ -94,10 +101,10 @@ impl Gradients {
     pub fn backward_examples(
         &mut self,
         parameters: &Parameters,
-        loss: &Tensor,
+        loss: impl Into<Recorded>,
         n_examples: usize,
     ) -> Result<ExampleNorms> {
-        let sums = std::mem::take(&mut self.tensors);
+        let (sums, loss) = (std::mem::take(&mut self.tensors), loss.into());
         let sink = Sink::new(&parameters.named(), sums, Tap::Off).with_examples();
         let (mut sink, store) = sink::collect(sink, || loss.backward());
         let (uses, mut store) = (sink.uses.take().unwrap_or_default(), store?);
@@ -203,6 +210,39 @@ pub(crate) fn add_to(sum: &mut Tensor, fresh: &Tensor) -> Result<()> {
         return Ok(());
     }
     sum.inplace_op2(&fresh.contiguous()?, &AddOp { tap: Tap::Off, norm2: AtomicU64::new(0) })
+}
+
+/// a + b in new memory; images that lie channels last in both stay so.
+pub(crate) fn sum_of(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if plain_device(a) || a.elem_count() == 0 || a.shape() != b.shape() {
+        return a.add(b);
+    }
+    if let (Some(a), Some(b)) = (channels_last(a)?, channels_last(b)?) {
+        return sum_of(&a, &b)?.permute((0, 3, 1, 2));
+    }
+    let (a, b) = (a.contiguous()?, b.contiguous()?);
+    let ((of_a, a_layout), (of_b, b_layout)) = (a.storage_and_layout(), b.storage_and_layout());
+    dispatch!("sum", a.dtype(), T => {
+        let x: &[T] = contiguous("sum", cpu(&of_a)?, a_layout)?;
+        let y: &[T] = contiguous("sum", cpu(&of_b)?, b_layout)?;
+        let sum = threads::build(x.len(), norm::PIECE, |i, piece| {
+            let (x, y) = (&x[i * norm::PIECE..], &y[i * norm::PIECE..]);
+            vectorized(
+                #[inline(always)]
+                || piece.extend(x.iter().zip(y).map(|(x, y)| *x + *y)),
+            );
+        });
+        Tensor::from_vec(sum, a.shape(), a.device())
+    })
+}
+
+/// Images (n, c, h, w) that lie as (n, h, w, c), in that shape; nothing for what lies as its dimensions say.
+fn channels_last(x: &Tensor) -> Result<Option<Tensor>> {
+    if x.rank() != 4 || x.is_contiguous() {
+        return Ok(None);
+    }
+    let x = x.permute((0, 2, 3, 1))?;
+    Ok(x.is_contiguous().then_some(x))
 }
 
 /// Adds what parameter `i` got to its sum, which it becomes where there is none; returns its squared norm.

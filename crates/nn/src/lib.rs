@@ -16,6 +16,7 @@
 //!   parameter groups, clipping and averages of the weights.
 //! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product; also in
 //!   the metric of an optimizer's preconditioner.
+//! - [`tape`]: backward passes of these ops at the cost of their arithmetic alone.
 //! - [`audit`]: finite differences against the gradients of any candle model.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
@@ -39,8 +40,10 @@ pub mod optim;
 pub mod parameters;
 pub mod random;
 mod sink;
+pub mod tape;
 mod update;
 mod weighed;
 
 pub use gradients::Gradients;
 pub use parameters::Parameters;
+pub use tape::Recorded;

@@ -5,6 +5,7 @@ use crate::gradients::{Gradients, Tap, add_to, norm2};
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
 use crate::kernels::weigh;
 use crate::ops::{cpu, plain_device};
+use crate::tape::Recorded;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, bail};
 use std::array;
@@ -41,12 +42,12 @@ impl Gradients {
     pub fn backward_preconditioned(
         &mut self,
         parameters: &Parameters,
-        loss: &Tensor,
+        loss: impl Into<Recorded>,
         p: &[Tensor],
     ) -> Result<Vec<PreconditionedNorms>> {
         let named = parameters.named();
         check(named.iter().map(|(_, var)| var.as_tensor()), p)?;
-        self.backward_with(parameters, loss, Tap::Norms, |i, sum, fresh| match sum {
+        self.backward_with(parameters, loss.into(), Tap::Norms, |i, sum, fresh| match sum {
             Some(sum) => add_and_weigh(sum, &fresh, &p[i]),
             empty => {
                 let norms = norms_of(&fresh, &p[i])?;

@@ -4,13 +4,22 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
 use std::cell::RefCell;
-use std::ops::{AddAssign, Mul, MulAssign, SubAssign};
+use std::ops::{Add, AddAssign, Mul, MulAssign, SubAssign};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::LocalKey;
 
 /// f32 or f64.
 pub(crate) trait Element:
-    WithDType + Copy + Send + Sync + AddAssign + SubAssign + MulAssign + Mul<Output = Self> + PartialOrd
+    WithDType
+    + Copy
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + Mul<Output = Self>
+    + PartialOrd
 {
     const ZERO: Self;
     const ONE: Self;

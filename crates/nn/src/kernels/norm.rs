@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Elements per piece: fixed, so that the order of summation never depends on the threads.
-pub(super) const PIECE: usize = 1 << 15;
+pub(crate) const PIECE: usize = 1 << 15;
 
 /// Pieces that one thread takes at least: fewer are done before another thread has woken up.
 pub(super) const MIN_PIECES: usize = 8;

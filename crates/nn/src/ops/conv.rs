@@ -6,6 +6,7 @@ use crate::kernels::Element;
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::element::{contiguous, dispatch};
 use crate::sink::{self, Use};
+use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -124,7 +125,7 @@ fn check(name: &str, g: &Geometry, weight_in: usize, tensors: (&Tensor, &Tensor,
 fn apply(x: &Tensor, weight: &Tensor, bias: &Tensor, geometry: Geometry, act: Activation) -> Result<Tensor> {
     let (activation, after) = act.fused();
     let op = ConvOp { geometry, activation };
-    after.apply(&x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
+    after.apply(&apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, op)?)
 }
 
 struct ConvOp {

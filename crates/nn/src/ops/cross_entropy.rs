@@ -5,6 +5,7 @@ use super::linear::cpu;
 use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
+use crate::tape::apply2;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 
@@ -46,7 +47,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, config: CrossEntropyConf
     if !logits.device().is_cpu() {
         return plain::cross_entropy(logits, targets, config);
     }
-    logits.contiguous()?.apply_op2(&targets.contiguous()?, CrossEntropyOp { config })
+    apply2(&logits.contiguous()?, &targets.contiguous()?, CrossEntropyOp { config })
 }
 
 struct CrossEntropyOp {

@@ -5,6 +5,7 @@ use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::sink::{self, Use};
+use crate::tape::apply2;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType};
 
@@ -21,7 +22,7 @@ pub fn embedding(ids: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if !weight.device().is_cpu() {
         return plain::embedding(ids, weight);
     }
-    weight.contiguous()?.apply_op2(&ids.contiguous()?, EmbeddingOp)
+    apply2(&weight.contiguous()?, &ids.contiguous()?, EmbeddingOp)
 }
 
 struct EmbeddingOp;

@@ -5,6 +5,7 @@ use crate::kernels::element::{contiguous, dispatch, relu, relu_gradient};
 use crate::kernels::gemm::{Matrix, gemm_parallel};
 use crate::kernels::{Element, vectorized};
 use crate::sink::{self, Use};
+use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -39,7 +40,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
     }
     let (activation, after) = activation.fused();
     let op = LinearOp { activation };
-    after.apply(&x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
+    after.apply(&apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, op)?)
 }
 
 struct LinearOp {

@@ -5,6 +5,7 @@ use super::plain;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::normalize::{Center, Sets, backward, forward};
 use crate::sink;
+use crate::tape::apply1;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
@@ -51,7 +52,7 @@ fn apply(x: &Tensor, over: Over, center: Center, epsilon: f64) -> Result<Tensor>
     if !x.device().is_cpu() {
         return plain::normalize(x, over, center == Center::Mean, epsilon);
     }
-    x.contiguous()?.apply_op1(NormalizeOp { sets, center, epsilon })
+    apply1(&x.contiguous()?, NormalizeOp { sets, center, epsilon })
 }
 
 fn sets(shape: &Shape, over: Over) -> Result<Sets> {

@@ -5,6 +5,7 @@ use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::pool::Windows;
+use crate::tape::apply1;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
@@ -84,7 +85,7 @@ fn pool(x: &Tensor, config: PoolConfig, kind: Kind) -> Result<Tensor> {
             Kind::Mean => plain::avg_pool2d(x, config),
         };
     }
-    x.contiguous()?.apply_op1(PoolOp { windows, kind })
+    apply1(&x.contiguous()?, PoolOp { windows, kind })
 }
 
 struct PoolOp {

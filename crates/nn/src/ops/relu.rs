@@ -3,6 +3,7 @@
 use super::masked;
 use crate::kernels::element::{contiguous, dispatch, relu as one};
 use crate::kernels::vectorized;
+use crate::tape::apply1;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
@@ -11,7 +12,7 @@ pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return x.relu();
     }
-    x.contiguous()?.apply_op1(ReluOp)
+    apply1(&x.contiguous()?, ReluOp)
 }
 
 struct ReluOp;

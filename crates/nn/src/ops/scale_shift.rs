@@ -6,6 +6,7 @@ use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::normalize::runs;
 use crate::sink::{self, Use};
+use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
@@ -29,7 +30,7 @@ pub fn scale_shift(x: &Tensor, scale: &Tensor, shift: &Tensor, channel: usize) -
     }
     let inner = x.dims()[channel + 1..].iter().product();
     let op = ScaleShiftOp { channels: scale.elem_count(), inner, is_first: channel == 0 };
-    x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
+    apply3(&x.contiguous()?, &scale.contiguous()?, &shift.contiguous()?, op)
 }
 
 struct ScaleShiftOp {
