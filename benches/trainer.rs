@@ -3,9 +3,9 @@
 #![allow(clippy::print_stdout, reason = "the ratio is the result")]
 
 use batchwise_data::{Dataset, Loader, Order};
-use batchwise_nn::Gradients;
 use batchwise_nn::gradients::Tap as GradientTap;
 use batchwise_nn::optim::Optimizer;
+use batchwise_nn::{Gradients, Recorded};
 use batchwise_train::{Tap, Task};
 use benches::{MODELS, SGD, glyphs, in_memory, paired, task, trainer};
 use candle_core::{DType, Device};
@@ -37,15 +37,17 @@ impl ByHand {
         let data = self.loader.receive().unwrap();
         self.at += self.batch;
         self.loader.request(self.at..self.at + self.batch).unwrap();
-        let output = self.task.model.forward_t(&data.inputs, true).unwrap();
-        let loss = (self.task.loss)(&output, &data.targets).unwrap();
-        drop(output);
-        let mean = loss.sum.affine(1.0 / loss.weight, 0.0).unwrap();
-        self.gradients.backward(&self.task.parameters, &mean, GradientTap::Off).unwrap();
+        let recorded = Recorded::new(|| {
+            let output = self.task.model.forward_t(&data.inputs, true)?;
+            (self.task.loss)(&output, &data.targets).map(|loss| loss.sum)
+        });
+        let recorded = recorded.unwrap().scaled(1.0 / self.batch as f64);
+        let sum = recorded.loss().detach();
+        self.gradients.backward(&self.task.parameters, recorded, GradientTap::Off).unwrap();
         self.optimizer.step(&self.task.parameters, &self.gradients, 0.0).unwrap();
         self.gradients.clear();
         self.loader.recycle(data);
-        mean.to_dtype(DType::F64).unwrap().to_scalar().unwrap()
+        sum.to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap() / self.batch as f64
     }
 }
 

@@ -4,7 +4,7 @@ use crate::preconditioned::{FormNorms, Measuring};
 use crate::{Tap, Task, TrainError};
 use batchwise_data::Batch;
 use batchwise_nn::gradients::{self, ExampleNorms};
-use batchwise_nn::{Gradients, random};
+use batchwise_nn::{Gradients, Recorded, random};
 use candle_core::{DType, Tensor};
 
 /// What one micro-batch adds to its batch, its gradient apart.
@@ -36,33 +36,39 @@ pub(crate) fn contribute(
     measuring: Measuring<'_>,
     gradients: &mut Gradients,
 ) -> Result<Contribution<Tensor>, TrainError> {
-    let loss = {
+    let mut weight = 0.0;
+    let recorded = {
         let _span = tracing::trace_span!("forward").entered();
-        let forward = || task.model.forward_t(&data.inputs, true);
-        let output = random::with_first_example(data.positions.start, forward)?;
-        (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?
+        Recorded::new(|| {
+            let forward = || task.model.forward_t(&data.inputs, true);
+            let output = random::with_first_example(data.positions.start, forward)?;
+            let loss = (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?;
+            weight = loss.weight;
+            Ok::<_, TrainError>(loss.sum)
+        })?
     };
     let _span = tracing::trace_span!("backward").entered();
-    let share = loss.sum.affine(1.0 / expected, 0.0)?;
+    let loss = recorded.loss().detach();
+    let share = recorded.scaled(1.0 / expected);
     let mut forms = None;
     let norms = match measuring.tap {
         Tap::Off => {
-            gradients.backward(&task.parameters, &share, gradients::Tap::Off)?;
+            gradients.backward(&task.parameters, share, gradients::Tap::Off)?;
             Vec::new()
         }
         Tap::Norms | Tap::Auto => {
             // What the loss does not count has no mean gradient, and nobody asks for its norm (`Accumulated::noise`).
-            let factor = if loss.weight == 0.0 { 0.0 } else { expected / loss.weight };
+            let factor = if weight == 0.0 { 0.0 } else { expected / weight };
             let norms = match measuring.preconditioner {
-                None => gradients.backward(&task.parameters, &share, gradients::Tap::Norms)?,
+                None => gradients.backward(&task.parameters, share, gradients::Tap::Norms)?,
                 Some(p) => {
-                    let norms = gradients.backward_preconditioned(&task.parameters, &share, p)?;
+                    let norms = gradients.backward_preconditioned(&task.parameters, share, p)?;
                     forms = Some(FormNorms::of(&norms, factor));
                     norms.into_iter().map(|norms| norms.plain).collect()
                 }
             };
             let to_mean = factor * factor;
-            vec![(loss.weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect())]
+            vec![(weight, norms.into_iter().map(|norm2| norm2 * to_mean).collect())]
         }
         Tap::Examples => {
             if data.mask.is_some() {
@@ -72,13 +78,13 @@ pub(crate) fn contribute(
                     allowed: "all of one length, which gives each the same weight in the loss",
                 });
             }
-            let weight = loss.weight / data.n_examples as f64;
-            let norms = gradients.backward_examples(&task.parameters, &share, data.n_examples)?;
-            let factor = if weight == 0.0 { 0.0 } else { expected / weight };
-            of_examples(task, &norms, weight, factor * factor)?.collect()
+            let own = weight / data.n_examples as f64;
+            let norms = gradients.backward_examples(&task.parameters, share, data.n_examples)?;
+            let factor = if own == 0.0 { 0.0 } else { expected / own };
+            of_examples(task, &norms, own, factor * factor)?.collect()
         }
     };
-    Ok(Contribution { weight: loss.weight, loss: loss.sum.detach(), norms, forms })
+    Ok(Contribution { weight, loss, norms, forms })
 }
 
 /// The norms by example, each of the same weight, from those by parameter.

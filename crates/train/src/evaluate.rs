@@ -3,7 +3,7 @@
 use crate::accumulate::{micro_batches, receive};
 use crate::{Task, TrainError};
 use batchwise_data::{Dataset, Loader, Target};
-use batchwise_nn::loss;
+use batchwise_nn::{loss, tape};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::ops::Range;
@@ -140,7 +140,7 @@ pub(crate) fn read(
         if let Some(next) = requests.peek() {
             loader.request(next.clone())?;
         }
-        let output = task.model.forward_t(&data.inputs, false)?.detach();
+        let output = tape::no_grad(|| task.model.forward_t(&data.inputs, false))?.detach();
         parts.extend(loss_parts(task, &output, &data.targets, part_size(n))?);
         if has_classes {
             hits += loss::n_correct(&output, &data.targets)?;

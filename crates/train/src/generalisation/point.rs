@@ -6,6 +6,7 @@ use crate::evaluate::{mean_and_error, read, whole_parts};
 use crate::{Task, TrainError};
 use batchwise_data::Loader;
 use batchwise_nn::gradients::{Gradients, Tap};
+use batchwise_nn::tape::Recorded;
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -94,13 +95,13 @@ impl<'a> Point<'a> {
             if let Some(next) = requests.peek() {
                 self.loader.request(next.clone())?;
             }
-            let output = self.task.model.forward_t(&data.inputs, false)?;
-            let loss = (self.task.loss)(&output, &data.targets)?;
-            drop(output);
-            let share = loss.sum.affine(1.0 / n as f64, 0.0)?;
-            gradients.backward(&self.task.parameters, &share, Tap::Off)?;
-            weight += loss.weight;
-            drop((share, loss));
+            let recorded = Recorded::new(|| {
+                let output = self.task.model.forward_t(&data.inputs, false)?;
+                let loss = (self.task.loss)(&output, &data.targets)?;
+                weight += loss.weight;
+                Ok::<_, TrainError>(loss.sum)
+            })?;
+            gradients.backward(&self.task.parameters, recorded.scaled(1.0 / n as f64), Tap::Off)?;
             self.loader.recycle(data);
         }
         let to_mean = n as f64 / weight;
