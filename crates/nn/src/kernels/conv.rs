@@ -60,6 +60,11 @@ impl Geometry {
         (self.input[axis] + 2 * self.padding[axis] - self.reach(axis)) / self.stride[axis] + 1
     }
 
+    /// Pixels along an axis with the padding.
+    pub(crate) fn padded(&self, axis: usize) -> usize {
+        self.input[axis] + 2 * self.padding[axis]
+    }
+
     fn plane(&self) -> usize {
         self.input[0] * self.input[1]
     }
@@ -82,7 +87,7 @@ impl Geometry {
     }
 
     /// Output channels of one group.
-    fn group_out(&self) -> usize {
+    pub(crate) fn group_out(&self) -> usize {
         self.out_channels / self.groups
     }
 

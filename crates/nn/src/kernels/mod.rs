@@ -7,6 +7,7 @@
 pub(crate) mod conv;
 pub(crate) mod element;
 pub(crate) mod gemm;
+pub(crate) mod image;
 pub(crate) mod norm;
 pub(crate) mod normalize;
 pub(crate) mod pool;
