@@ -3,7 +3,7 @@
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::gemm::{Matrix, gemm};
 use crate::kernels::{Element, conv, norm};
-use crate::ops::{cpu, id_slice, masked};
+use crate::ops::{cpu, id_slice};
 use crate::sink::Use;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 pub(crate) fn norms2(uses: &[Use], len: usize, n: usize) -> Result<Vec<f64>> {
     let (Use::Outer { rows: any, .. }
     | Use::Vectors { rows: any }
-    | Use::Conv { gradient: any, .. }
+    | Use::Conv { input: any, .. }
     | Use::Rows { gradient: any, .. }) = &uses[0];
     dispatch!("norms of examples", any.dtype(), T => {
         if let [one] = uses
@@ -24,7 +24,7 @@ pub(crate) fn norms2(uses: &[Use], len: usize, n: usize) -> Result<Vec<f64>> {
         {
             return Ok(norms);
         }
-        let held: Vec<Held<'_>> = uses.iter().map(Held::of::<T>).collect::<Result<_>>()?;
+        let held: Vec<Held<'_>> = uses.iter().map(Held::of).collect::<Result<_>>()?;
         let parts: Vec<Part<'_, T>> = held.iter().map(|held| held.part(n)).collect::<Result<_>>()?;
         if let [part] = &parts[..]
             && let Some(norms) = part.alone(n)
@@ -95,17 +95,11 @@ enum Part<'a, T> {
 }
 
 impl<'a> Held<'a> {
-    fn of<T: Element>(kind: &'a Use) -> Result<Self> {
+    fn of(kind: &'a Use) -> Result<Self> {
         let tensors = match kind {
             Use::Outer { rows, columns } => vec![rows.contiguous()?, columns.contiguous()?],
             Use::Vectors { rows } => vec![rows.contiguous()?],
-            Use::Conv { input, gradient, output, .. } => {
-                let gradient = match output {
-                    Some(output) => masked::<T>(gradient, output)?,
-                    None => gradient.clone(),
-                };
-                vec![input.contiguous()?, gradient]
-            }
+            Use::Conv { input, gradient, .. } => vec![input.contiguous()?, gradient()?.contiguous()?],
             Use::Rows { ids, gradient } => vec![ids.contiguous()?, gradient.contiguous()?],
         };
         Ok(Self { kind, tensors })

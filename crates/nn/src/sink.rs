@@ -19,9 +19,9 @@ pub(crate) enum Use {
     Outer { rows: Tensor, columns: Tensor },
     /// The gradient is the sum of an example's rows (r, len).
     Vectors { rows: Tensor },
-    /// A convolution of `input` whose output has `gradient`; with that output where a ReLU follows. `norms2` are the
-    /// squared norms, where this is the weight's only use.
-    Conv { geometry: Geometry, input: Tensor, output: Option<Tensor>, gradient: Tensor, norms2: Vec<f64> },
+    /// A convolution of `input`; `gradient` makes that of its output before any activation. `norms2` are the squared
+    /// norms, where this is the weight's only use.
+    Conv { geometry: Geometry, input: Tensor, gradient: Box<dyn Fn() -> Result<Tensor>>, norms2: Vec<f64> },
     /// Row `ids[r]` of the weight has row r of the gradient (r, width).
     Rows { ids: Tensor, gradient: Tensor },
 }

@@ -314,7 +314,7 @@ pub(crate) fn is_recording() -> bool {
 }
 
 /// Whether an op on these is a node of candle's graph.
-fn is_graph(args: &[&Tensor]) -> bool {
+pub(crate) fn is_graph(args: &[&Tensor]) -> bool {
     MODE.with_borrow(|mode| matches!(mode, Mode::Graph)) && is_tracked(args)
 }
 

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
 /// Turns of the loop in which a thread waits before it sleeps: some fifty microseconds.
@@ -62,7 +62,7 @@ pub(crate) fn build<T: Copy + Send>(
     let mut x = Vec::with_capacity(n);
     let spare = &mut x.spare_capacity_mut()[..n];
     for_each_chunk(spare, len.max(1), |i, piece| {
-        let mut piece = Unwritten { at: 0, memory: piece };
+        let mut piece = Unwritten::new(piece);
         work(i, &mut piece);
         assert!(piece.at == piece.memory.len(), "a piece was left unwritten");
     });
@@ -77,7 +77,11 @@ pub(crate) struct Unwritten<'a, T> {
     memory: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Copy> Unwritten<'_, T> {
+impl<'a, T: Copy> Unwritten<'a, T> {
+    pub(crate) fn new(memory: &'a mut [MaybeUninit<T>]) -> Self {
+        Self { at: 0, memory }
+    }
+
     /// How much there is still to write.
     pub(crate) fn left(&self) -> usize {
         self.memory.len() - self.at
@@ -114,7 +118,7 @@ impl<T: Copy> Unwritten<'_, T> {
     }
 }
 
-/// A slice that several threads write in different places.
+/// A slice that several threads write in different places, which is checked where the build checks.
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
     len: usize,
@@ -138,6 +142,27 @@ impl<'a, T> Shared<'a, T> {
         assert!(from <= self.len && len <= self.len - from, "a part lies inside its slice");
         // SAFETY: inside the slice, by the line above; alone, by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
+    }
+}
+
+/// Rows of one length, each of which is written by one thread at a time.
+pub(crate) struct Rows<'a, T> {
+    len: usize,
+    rows: Vec<Mutex<&'a mut [T]>>,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// Cuts a slice into rows.
+    pub(crate) fn new(x: &'a mut [T], len: usize) -> Self {
+        Self { len, rows: x.chunks_exact_mut(len.max(1)).map(Mutex::new).collect() }
+    }
+
+    /// Works on row `i`; an empty one where there are none.
+    pub(crate) fn with<R>(&self, i: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+        match self.rows.get(i) {
+            Some(row) if self.len != 0 => work(&mut row.lock().unwrap_or_else(PoisonError::into_inner)),
+            _ => work(&mut []),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Normalisation layers.
 
+use crate::kernels::image::normed::Statistics;
 use crate::ops::{self, Over};
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, Module, ModuleT, VarBuilder};
@@ -172,6 +173,30 @@ impl BatchNorm {
         if 1 < n {
             let squares = rows.broadcast_sub(&mean)?.sqr()?.sum(1)?;
             toward(&self.running_var, (squares * (1.0 / (n - 1) as f64))?)?;
+        }
+        Ok(())
+    }
+}
+
+impl BatchNorm {
+    /// The same for statistics that a fused op has found.
+    pub(crate) fn follow_statistics(&self, statistics: &Statistics) -> Result<()> {
+        let Statistics { mean, variance, count } = statistics;
+        let toward = |running: &Var, new: &mut dyn Iterator<Item = f64>| {
+            let old = running.as_detached_tensor().to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            let values: Vec<f64> = old
+                .iter()
+                .zip(new)
+                .map(|(old, new)| (1.0 - self.momentum) * old + self.momentum * new)
+                .collect();
+            running.set(
+                &Tensor::from_vec(values, running.shape(), running.device())?.to_dtype(running.dtype())?,
+            )
+        };
+        toward(&self.running_mean, &mut mean.iter().copied())?;
+        if 1 < *count {
+            let unbiased = *count as f64 / (*count - 1) as f64;
+            toward(&self.running_var, &mut variance.iter().map(|variance| variance * unbiased))?;
         }
         Ok(())
     }

@@ -61,8 +61,8 @@ impl ModuleT for Cnn {
     fn forward_t(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         let mut x = x.clone();
         for stage in &self.stages {
-            x = ops::max_pool2d(&stage.forward(&x)?, 2)?;
+            x = ops::conv2d_max_pool2d(&x, &stage.weight, &stage.bias, stage.config)?;
         }
-        self.head.forward(&self.hidden.forward(&x.flatten_from(1)?)?)
+        self.head.forward(&self.hidden.forward(&ops::flatten(&x)?)?)
     }
 }

@@ -1,7 +1,8 @@
 //! Residual networks for small images.
 
+use crate::kernels::image::normed::Statistics;
 use crate::layers::{self, BatchNorm, Conv2d, GroupNorm, Linear};
-use crate::ops::{self, Activation, ConvConfig};
+use crate::ops::{self, Activation, ConvConfig, ConvNorm};
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, ModuleT, VarBuilder};
 
@@ -96,6 +97,25 @@ impl Convolution {
     }
 }
 
+impl Convolution {
+    /// What a fused op needs, where batch norm is over the whole batch.
+    fn fused(&self) -> Option<ConvNorm<'_>> {
+        let NormLayer::Batch(BatchNorm { weight, bias, ghost: None, epsilon, .. }) = &self.norm else {
+            return None;
+        };
+        let Conv2d { weight: kernel, config, .. } = &self.conv;
+        Some(ConvNorm { kernel, config: *config, scale: weight, shift: bias, epsilon: *epsilon })
+    }
+
+    /// The running statistics move towards those of a batch.
+    fn follow(&self, statistics: &Statistics) -> Result<()> {
+        match &self.norm {
+            NormLayer::Batch(norm) => norm.follow_statistics(statistics),
+            NormLayer::Group(_) => Ok(()),
+        }
+    }
+}
+
 impl ModuleT for Convolution {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = self.conv.forward(x)?;
@@ -108,6 +128,17 @@ impl ModuleT for Convolution {
 
 impl ModuleT for Block {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if train
+            && let (Some(first), Some(second)) = (self.first.fused(), self.second.fused())
+            && let shortcut = self.shortcut.as_ref().and_then(Convolution::fused)
+            && shortcut.is_some() == self.shortcut.is_some()
+            && ops::can_fuse(x, &[&first, &second])
+        {
+            let (y, statistics) = ops::residual(x, &first, &second, shortcut.as_ref())?;
+            let layers = [Some(&self.first), Some(&self.second), self.shortcut.as_ref()];
+            layers.into_iter().flatten().zip(&statistics).try_for_each(|(layer, s)| layer.follow(s))?;
+            return Ok(y);
+        }
         let y = Activation::Relu.apply(&self.first.forward_t(x, train)?)?;
         let y = self.second.forward_t(&y, train)?;
         let shortcut = match &self.shortcut {
@@ -153,7 +184,14 @@ impl ResNet {
 
 impl ModuleT for ResNet {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut x = Activation::Relu.apply(&self.stem.forward_t(x, train)?)?;
+        let mut x = match self.stem.fused() {
+            Some(stem) if train && ops::can_fuse(x, &[&stem]) => {
+                let (y, statistics) = ops::conv_norm_relu(x, &stem)?;
+                self.stem.follow(&statistics)?;
+                y
+            }
+            _ => Activation::Relu.apply(&self.stem.forward_t(x, train)?)?,
+        };
         for block in &self.blocks {
             x = block.forward_t(&x, train)?;
         }

@@ -1,14 +1,16 @@
 //! y = act(conv(x, w) + b), over rows of numbers or images, channels first.
 
+use super::images::{images, readable, seen_channels_first};
 use super::linear::cpu;
-use super::{Activation, plain};
+use super::{Activation, masked, plain};
 use crate::kernels::Element;
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::element::{contiguous, dispatch};
+use crate::kernels::image::{Images, InputGradient, Plan, batch};
 use crate::sink::{self, Use};
 use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType};
 
 /// How a convolution moves over its input; the same along rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,24 @@ impl ConvConfig {
 /// Shapes that do not fit (naming both), a kernel larger than the padded input, a stride, dilation or number
 /// of groups of 0, groups that do not divide the channels, a dtype other than f32 and f64 (on the CPU).
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) -> Result<Tensor> {
-    let (n, in_channels, height, width) = x.dims4()?;
+    let (n, c, h, w) = x.dims4()?;
+    let geometry = geometry([n, c, h, w], weight, bias, config)?;
+    if !x.device().is_cpu() {
+        return plain::conv2d(x, weight, bias, config);
+    }
+    let is_image = x.dtype() == DType::F32 && x.elem_count() != 0;
+    apply(x, weight, bias, geometry, config.activation, is_image)
+}
+
+/// The sizes of a convolution of images of `size` (n, c, h, w), or what does not fit; `bias` has a number for each output
+/// channel.
+pub(super) fn geometry(
+    size: [usize; 4],
+    weight: &Tensor,
+    bias: &Tensor,
+    config: ConvConfig,
+) -> Result<Geometry> {
+    let [n, in_channels, height, width] = size;
     let (out_channels, weight_in, kernel_height, kernel_width) = weight.dims4()?;
     let geometry = Geometry {
         n,
@@ -51,11 +70,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) ->
         dilation: [config.dilation; 2],
         groups: config.groups,
     };
-    check("conv2d", &geometry, weight_in, (x, weight, bias))?;
-    if !x.device().is_cpu() {
-        return plain::conv2d(x, weight, bias, config);
-    }
-    apply(x, weight, bias, geometry, config.activation)
+    check("conv2d", &geometry, weight_in, (&size, weight, bias))?;
+    Ok(geometry)
 }
 
 /// Convolves rows: `x` is (n, in, length), `weight` (out, in/groups, k), `bias` (out); returns
@@ -79,14 +95,14 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) ->
         dilation: [1, config.dilation],
         groups: config.groups,
     };
-    check("conv1d", &geometry, weight_in, (x, weight, bias))?;
+    check("conv1d", &geometry, weight_in, (x.dims(), weight, bias))?;
     if !x.device().is_cpu() {
         return plain::conv1d(x, weight, bias, config);
     }
-    apply(x, weight, bias, geometry, config.activation)
+    apply(x, weight, bias, geometry, config.activation, false)
 }
 
-fn check(name: &str, g: &Geometry, weight_in: usize, tensors: (&Tensor, &Tensor, &Tensor)) -> Result<()> {
+fn check(name: &str, g: &Geometry, weight_in: usize, tensors: (&[usize], &Tensor, &Tensor)) -> Result<()> {
     let (x, weight, bias) = tensors;
     if g.groups == 0 || !g.in_channels.is_multiple_of(g.groups) || !g.out_channels.is_multiple_of(g.groups) {
         candle_core::bail!(
@@ -101,7 +117,7 @@ fn check(name: &str, g: &Geometry, weight_in: usize, tensors: (&Tensor, &Tensor,
             "{name}: weight {:?} in {} groups does not fit input {:?} and bias {:?}",
             weight.shape(),
             g.groups,
-            x.shape(),
+            x,
             bias.shape()
         );
     }
@@ -115,17 +131,136 @@ fn check(name: &str, g: &Geometry, weight_in: usize, tensors: (&Tensor, &Tensor,
             weight.shape(),
             g.stride[1],
             g.dilation[1],
-            x.shape(),
+            x,
             g.padding[1]
         );
     }
     Ok(())
 }
 
-fn apply(x: &Tensor, weight: &Tensor, bias: &Tensor, geometry: Geometry, act: Activation) -> Result<Tensor> {
-    let (activation, after) = act.fused();
-    let op = ConvOp { geometry, activation };
-    after.apply(&apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, op)?)
+fn apply(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    geometry: Geometry,
+    act: Activation,
+    is_image: bool,
+) -> Result<Tensor> {
+    let (activation, after) = match act {
+        Activation::Relu => (Activation::Relu, Activation::Identity),
+        other => (Activation::Identity, other),
+    };
+    let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
+    let y = if is_image {
+        let op = ImageConvOp { plan: Plan::new(geometry), relu: activation == Activation::Relu };
+        apply3(&readable(x)?, &weight, &bias, op)?
+    } else {
+        apply3(&x.contiguous()?, &weight, &bias, ConvOp { geometry, activation })?
+    };
+    after.apply(&y)
+}
+
+/// A convolution of f32 images.
+struct ImageConvOp {
+    plan: Plan,
+    relu: bool,
+}
+
+impl CustomOp3 for ImageConvOp {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (plan, g) = (&self.plan, self.plan.geometry());
+        let size = [g.in_channels, g.input[0], g.input[1]];
+        let images = images(x, x_layout)?;
+        let w: &[f32] = contiguous(self.name(), w, w_layout)?;
+        let b: &[f32] = contiguous(self.name(), b, b_layout)?;
+        let y = batch::forward_channels_first(plan, w, b, self.relu, |example, y, row| {
+            images.row(size, example, y, row);
+        });
+        Ok((CpuStorage::F32(y), (g.n, g.out_channels, g.out(0), g.out(1)).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (plan, g) = (&self.plan, *self.plan.geometry());
+        let dy = readable(dy)?;
+        let gradients = {
+            let (x_storage, x_layout) = x.storage_and_layout();
+            let (y_storage, y_layout) = y.storage_and_layout();
+            let (dy_storage, dy_layout) = dy.storage_and_layout();
+            let (w_storage, w_layout) = w.storage_and_layout();
+            let x_images = images(cpu(&x_storage)?, x_layout)?;
+            let (out, grad) = (images(cpu(&y_storage)?, y_layout)?, images(cpu(&dy_storage)?, dy_layout)?);
+            let (size, out_size) =
+                ([g.in_channels, g.input[0], g.input[1]], [g.out_channels, g.out(0), g.out(1)]);
+            let wanted = match (x.track_op(), x_images) {
+                (false, _) => InputGradient::Unwanted,
+                (true, Images::ChannelsFirst(_)) => InputGradient::ChannelsFirst,
+                (true, Images::ChannelsLast(_)) => InputGradient::ChannelsLast,
+            };
+            batch::backward(
+                plan,
+                contiguous(self.name(), cpu(&w_storage)?, w_layout)?,
+                &wanted,
+                sink::wants_examples(),
+                |example, y, row| x_images.row(size, example, y, row),
+                |example, y, row| {
+                    grad.row(out_size, example, y, row);
+                    if self.relu {
+                        out.mask_row(out_size, example, y, row);
+                    }
+                },
+                |_, _| {},
+            )
+        };
+        if let Some(examples) = gradients.examples {
+            let (dy, y) = (dy.contiguous()?, self.relu.then(|| y.clone()));
+            note(g, x, w, b, examples, move || match &y {
+                Some(y) => masked::<f32>(&dy, &y.contiguous()?),
+                None => Ok(dy.clone()),
+            })?;
+        }
+        let dx = match (gradients.input, x.is_contiguous()) {
+            (None, _) => None,
+            (Some(dx), true) => Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+            (Some(dx), false) => Some(seen_channels_first(dx, [g.n, g.in_channels, g.input[0], g.input[1]])?),
+        };
+        let dw = sink::give(w, Tensor::from_vec(gradients.weight, w.shape(), w.device())?)?;
+        Ok((dx, dw, sink::give(b, Tensor::from_vec(gradients.bias, b.shape(), b.device())?)?))
+    }
+}
+
+/// Keeps what single examples have of a convolution's gradients.
+pub(super) fn note<T: Element>(
+    geometry: Geometry,
+    x: &Tensor,
+    w: &Tensor,
+    b: &Tensor,
+    examples: conv::Examples<T>,
+    gradient: impl Fn() -> Result<Tensor> + 'static,
+) -> Result<()> {
+    let rows = Tensor::from_vec(examples.bias_rows, (geometry.n, geometry.out_channels), x.device())?;
+    sink::note(b, Use::Vectors { rows });
+    let norms2 = examples.weight_norms2;
+    sink::note(w, Use::Conv { geometry, input: x.clone(), gradient: Box::new(gradient), norms2 });
+    Ok(())
 }
 
 struct ConvOp {
@@ -160,13 +295,12 @@ impl ConvOp {
             self.is_relu(),
             conv::Wanted { input: x.track_op(), examples: sink::wants_examples() },
         );
-        if let Some(conv::Examples { weight_norms2, bias_rows }) = gradients.examples {
-            let rows = (self.geometry.n, self.geometry.out_channels);
-            sink::note(b, Use::Vectors { rows: Tensor::from_vec(bias_rows, rows, dy.device())? });
-            let (geometry, input) = (self.geometry, x.clone());
-            let output = self.is_relu().then(|| y.clone());
-            let gradient = dy.clone();
-            sink::note(w, Use::Conv { geometry, input, output, gradient, norms2: weight_norms2 });
+        if let Some(examples) = gradients.examples {
+            let (dy, y) = (dy.clone(), self.is_relu().then(|| y.clone()));
+            note(self.geometry, x, w, b, examples, move || match &y {
+                Some(y) => masked::<T>(&dy, y),
+                None => Ok(dy.clone()),
+            })?;
         }
         let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((

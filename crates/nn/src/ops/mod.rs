@@ -7,25 +7,31 @@
 
 mod attention;
 mod conv;
+mod conv_pool;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod flatten;
+mod images;
 mod linear;
 mod normalize;
 pub mod plain;
 mod pool;
 mod relu;
+mod residual;
 mod scale_shift;
 mod softmax;
 
 pub use attention::causal_attention;
 pub use conv::{ConvConfig, conv1d, conv2d};
+pub use conv_pool::conv2d_max_pool2d;
 pub use cross_entropy::{CrossEntropyConfig, cross_entropy, cross_entropy_sum};
 pub use dropout::dropout;
 pub use embedding::embedding;
+pub use flatten::{flatten, global_avg_pool2d};
 pub use linear::linear;
 pub use normalize::{Over, normalize, normalize_by_rms};
-pub use pool::{PoolConfig, avg_pool2d, global_avg_pool2d, max_pool2d};
+pub use pool::{PoolConfig, avg_pool2d, max_pool2d};
 pub use scale_shift::scale_shift;
 pub use softmax::{log_softmax, softmax};
 
@@ -33,6 +39,7 @@ use candle_core::{Result, Tensor};
 
 pub(crate) use embedding::id_slice;
 pub(crate) use linear::{cpu, masked};
+pub(crate) use residual::{ConvNorm, can_fuse, conv_norm_relu, residual};
 
 /// Whether a tensor is where the fused kernels do not run.
 pub(crate) fn plain_device(tensor: &candle_core::Tensor) -> bool {

@@ -50,15 +50,6 @@ pub fn avg_pool2d(x: &Tensor, config: impl Into<PoolConfig>) -> Result<Tensor> {
     pool(x, config.into(), Kind::Mean)
 }
 
-/// The mean over all pixels: (n, c, h, w) to (n, c).
-///
-/// # Errors
-/// An input that is not 4-D.
-pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
-    x.dims4()?;
-    x.flatten_from(2)?.mean(2)
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Max,

@@ -5,7 +5,11 @@
 //! before (a norm, an activation, another memory order) happens while they are filled, and what comes after while the
 //! example's output is still in the cache.
 
+pub(crate) mod batch;
+pub(crate) mod normed;
 mod plan;
+pub(crate) mod pooled;
 mod tile;
 
-pub(crate) use plan::{Packed, Plan};
+pub(crate) use batch::{Images, InputGradient};
+pub(crate) use plan::Plan;

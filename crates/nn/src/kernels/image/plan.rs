@@ -359,12 +359,17 @@ impl Plan {
         }
     }
 
-    /// Runs `work` with buffers for a whole example's input and output gradient.
-    pub(crate) fn with_buffers<R>(&self, work: impl FnOnce(&mut [f32], &mut [f32]) -> R) -> R {
+    /// Runs `work` with buffers for a whole example's input and output gradient, and one of `more` numbers.
+    pub(crate) fn with_buffers<R>(
+        &self,
+        more: usize,
+        work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32]) -> R,
+    ) -> R {
         let (input, grad) = (self.input_len(self.g.out(0)), self.grad_len());
-        with_scratch(input + grad, |scratch: &mut [f32]| {
-            let (input, grad) = scratch.split_at_mut(input);
-            work(input, grad)
+        with_scratch(input + grad + more, |scratch: &mut [f32]| {
+            let (input, rest) = scratch.split_at_mut(input);
+            let (grad, more) = rest.split_at_mut(grad);
+            work(input, grad, more)
         })
     }
 }
