@@ -31,7 +31,7 @@ pub fn gemm_gflops(n_threads: usize) -> f64 {
 
 /// `out = left·right`, all row-major; `right` is square.
 fn product(out: &mut [f32], left: &[f32], right: &[f32]) {
-    assert!(out.len() == left.len() && out.len() % SIDE == 0 && right.len() == SIDE * SIDE);
+    assert!(out.len() == left.len() && out.len().is_multiple_of(SIDE) && right.len() == SIDE * SIDE);
     // SAFETY: the three hold out.len() / SIDE × SIDE, the same, and SIDE × SIDE numbers, row by row; `out` is borrowed
     // mutably.
     unsafe {

@@ -4,8 +4,8 @@ use super::{CLASSES, CONTEXT, HEADS, LAYERS, Model, VOCABULARY, WIDTH, Workload,
 use batchwise_nn::gradients::Tap;
 use batchwise_nn::models::{Cnn, CnnConfig, Gpt, GptConfig, Mlp, MlpConfig, Norm, ResNet, ResNetConfig};
 use batchwise_nn::optim::Optimizer;
-use batchwise_nn::{Gradients, Parameters, loss};
-use candle_core::{DType, Device, Result, Tensor};
+use batchwise_nn::{Gradients, Parameters, Recorded, loss};
+use candle_core::{DType, Device, Error, Result, Tensor};
 use candle_nn::{ModuleT, VarBuilder};
 
 /// A part of a step.
@@ -61,19 +61,23 @@ impl OurStep {
     /// # Errors
     /// None.
     pub fn step_with(&mut self, mut mark: impl FnMut(Phase)) -> Result<f64> {
-        let logits = self.model.forward_t(&self.inputs, true)?;
-        let logits = logits.flatten_to(logits.rank() - 2)?;
-        let loss = loss::cross_entropy(&logits, &self.targets)?;
-        drop(logits);
-        let mean = loss.sum.affine(1.0 / loss.weight, 0.0)?;
+        let mut weight = 0.0;
+        let recorded = Recorded::new(|| {
+            let logits = self.model.forward_t(&self.inputs, true)?;
+            let logits = logits.flatten_to(logits.rank() - 2)?;
+            let loss = loss::cross_entropy(&logits, &self.targets)?;
+            weight = loss.weight;
+            Ok::<_, Error>(loss.sum)
+        })?;
+        let sum = recorded.loss().detach();
         mark(Phase::Forward);
-        self.gradients.backward(&self.parameters, &mean, Tap::Off)?;
+        self.gradients.backward(&self.parameters, recorded.scaled(1.0 / weight), Tap::Off)?;
         mark(Phase::Backward);
         // At a learning rate of 0 one batch can be repeated without its gradients becoming denormal numbers.
         self.optimizer.step(&self.parameters, &self.gradients, 0.0)?;
         self.gradients.clear();
         mark(Phase::Optimizer);
-        mean.to_dtype(DType::F64)?.to_scalar()
+        Ok(sum.to_dtype(DType::F64)?.to_scalar::<f64>()? / weight)
     }
 }
 
