@@ -12,6 +12,7 @@ usage: cargo xtask bench step --against-torch [OPTIONS]
   --threads N       of every contestant (default 2)
   --rounds N        bursts of each contestant in turn (default 3)
   --seconds X       of a burst (default 0.3)
+  --tries N         of a cell while others use the machine; the least disturbed counts (default 3)
   --bf16            PyTorch in bfloat16 too, which is not part of the ratio
   --no-candle       without stock candle
   --no-memory       without the fresh processes that measure peak memory
@@ -33,6 +34,8 @@ pub struct Options {
     pub rounds: usize,
     /// Seconds of a burst.
     pub seconds: f64,
+    /// How often a cell is timed at most while others use the machine.
+    pub tries: usize,
     /// Whether PyTorch in bfloat16 takes part.
     pub with_bf16: bool,
     /// Whether stock candle takes part.
@@ -66,6 +69,7 @@ impl Options {
             threads: 2,
             rounds: 3,
             seconds: 0.3,
+            tries: 3,
             with_bf16: false,
             with_candle: true,
             with_memory: true,
@@ -85,6 +89,7 @@ impl Options {
                 "--batches" => options.batches = list(&name, &value()?)?,
                 "--threads" => options.threads = number(&name, &value()?)?,
                 "--rounds" => options.rounds = number(&name, &value()?)?,
+                "--tries" => options.tries = number(&name, &value()?)?,
                 "--seconds" => options.seconds = number(&name, &value()?)?,
                 "--json" => options.json = Some(value()?.into()),
                 "--python" => options.python = Some(value()?.into()),

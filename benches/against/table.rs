@@ -3,9 +3,6 @@
 use super::{BF16, CANDLE, Cell, OURS, Seen, TORCH};
 use std::fmt::Write;
 
-/// The share of foreign time from which a row is not to be trusted.
-const FOREIGN: f64 = 0.06;
-
 /// The table with its summary; `ceiling` is the GFLOP/s of a matrix product.
 #[must_use]
 pub fn table(cells: &[Cell], ceiling: f64) -> String {
@@ -35,7 +32,7 @@ pub fn table(cells: &[Cell], ceiling: f64) -> String {
             row.extend([median(name), mebibytes(cell.seen(name))]);
         }
         row.push(of_ceiling(cell, ceiling).map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share)));
-        let mark = if FOREIGN < cell.foreign { " !" } else { "" };
+        let mark = if cell.is_disturbed() { " !" } else { "" };
         row.push(format!("{:.2}{mark}", cell.foreign));
         out += &line(&row);
     }
@@ -61,13 +58,25 @@ fn of_ceiling(cell: &Cell, ceiling: f64) -> Option<f64> {
 }
 
 fn summary(cells: &[Cell], ceiling: f64) -> String {
-    let ratios: Vec<f64> = cells.iter().filter_map(Cell::ratio).collect();
-    let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
+    let calm = cells.iter().filter(|cell| !cell.is_disturbed());
+    let logs: Vec<f64> = calm.filter_map(Cell::ratio).map(f64::ln).collect();
+    let mean = match logs.len() {
+        0 => "unknown".to_owned(),
+        n => format!("{:.3}", (logs.iter().sum::<f64>() / n as f64).exp()),
+    };
     let mut out = format!(
-        "ratio: the best of PyTorch's {} over ours, above 1 where we are faster; geometric mean {mean:.3} of {} cells\n",
+        "ratio: the best of PyTorch's {} over ours, above 1 where we are faster; geometric mean {mean} of {} cells\n",
         TORCH.join(", "),
-        ratios.len()
+        logs.len()
     );
+    let n_disturbed = cells.iter().filter(|cell| cell.is_disturbed()).count();
+    // Writing to a string does not fail.
+    if n_disturbed != 0 {
+        let _ = writeln!(
+            out,
+            "{n_disturbed} cells are not in the mean: others used the machine (!); run them again"
+        );
+    }
     let behind: Vec<String> = cells
         .iter()
         .filter_map(|cell| Some((cell, cell.ratio()?)))
@@ -75,7 +84,6 @@ fn summary(cells: &[Cell], ceiling: f64) -> String {
         .map(|(cell, ratio)| format!("{} {} ({ratio:.2})", cell.workload, cell.batch))
         .collect();
     let behind = if behind.is_empty() { "none".to_owned() } else { behind.join(", ") };
-    // Writing to a string does not fail.
     let _ = writeln!(out, "below 1: {behind}");
     let _ = writeln!(
         out,
@@ -83,7 +91,7 @@ fn summary(cells: &[Cell], ceiling: f64) -> String {
     );
     let _ = writeln!(
         out,
-        "MiB: peak of a fresh process; foreign: share of the machine that others used, ! above {FOREIGN}"
+        "MiB: peak of a fresh process, libraries included; foreign: share of the machine that others used"
     );
     for cell in cells {
         for contestant in &cell.contestants {
@@ -101,23 +109,30 @@ mod tests {
     use crate::against::Contestant;
     use crate::comparison::{Model, Workload};
 
-    fn cell(medians: [f64; 4]) -> Cell {
+    fn cell(medians: [f64; 4], foreign: f64) -> Cell {
         let names = [OURS, TORCH[0], TORCH[1], TORCH[2]];
         let contestants = names.into_iter().zip(medians).map(|(name, median)| {
             let seen = Seen { median, min: median, loss: 2.3, peak_mib: Some(50.0) };
             Contestant { name, seen: Ok(seen) }
         });
         let workload = Workload { model: Model::Mlp, is_adamw: false };
-        Cell { workload, batch: 8, foreign: 0.5, contestants: contestants.collect() }
+        Cell { workload, batch: 8, foreign, contestants: contestants.collect() }
     }
 
     #[test]
     fn the_ratio_is_to_the_best_variant() {
-        let cells = [cell([1e-3, 4e-3, 2e-3, 3e-3]), cell([2e-3, 1e-3, 2e-3, 3e-3])];
+        let cells = [cell([1e-3, 4e-3, 2e-3, 3e-3], 0.0), cell([2e-3, 1e-3, 2e-3, 3e-3], 0.01)];
         let text = table(&cells, 300.0);
         assert!(text.contains("**2.00**") && text.contains("**0.50**"), "{text}");
         assert!(text.contains("geometric mean 1.000 of 2 cells"), "{text}");
         assert!(text.contains("below 1: mlp_sgd 8 (0.50)"), "{text}");
-        assert!(text.contains("0.50 !") && !text.contains("candle"), "{text}");
+        assert!(!text.contains("candle") && !text.contains('!'), "{text}");
+    }
+
+    #[test]
+    fn a_disturbed_cell_is_shown_but_does_not_count() {
+        let cells = [cell([1e-3, 4e-3, 2e-3, 3e-3], 0.0), cell([1e-3, 90e-3, 90e-3, 90e-3], 0.5)];
+        let text = table(&cells, 300.0);
+        assert!(text.contains("geometric mean 2.000 of 1 cells") && text.contains("0.50 !"), "{text}");
     }
 }
