@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
 use benches::root;
-use benches::saved::{Machine, Saved, commit, read_since, report, utc};
+use benches::saved::{Machine, Saved, Ticks, commit, read_since, report, utc};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
@@ -42,16 +42,17 @@ fn main() -> Result<(), Failure> {
 /// Runs the benches and reads what they came to.
 fn run(target: &Path, arguments: &[String]) -> Result<Saved, Failure> {
     let folder = std::env::var_os("CRITERION_HOME").map_or_else(|| target.join("criterion"), PathBuf::from);
-    let since = SystemTime::now();
+    let (since, before) = (SystemTime::now(), Ticks::now());
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args(["bench", "--package", "benches"]).args(arguments);
     let status = cargo.env("CRITERION_HOME", &folder).env("CARGO_TARGET_DIR", target).status()?;
     if !status.success() {
         return Err(format!("the benches failed ({status})").into());
     }
+    let foreign = before.zip(Ticks::now()).map(|(before, after)| after.foreign_since(before));
     let benches = read_since(&folder, since)?;
     if benches.is_empty() {
         return Err("no bench has this name".into());
     }
-    Ok(Saved { machine: Machine::here(), commit: commit(), date: utc(since), benches })
+    Ok(Saved { machine: Machine::here(), commit: commit(), date: utc(since), foreign, benches })
 }

@@ -1,8 +1,7 @@
 //! Our training step and PyTorch's side by side in one run: `cargo xtask bench step --against-torch [OPTIONS]`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
-use benches::against::{Cell, Failure, Options, USAGE, interpreter, measure, table};
-use benches::gemm_gflops;
+use benches::against::{Cell, Failure, Options, USAGE, ceiling, interpreter, measure, table};
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -12,7 +11,7 @@ fn main() -> Result<(), Failure> {
     }
     let options = Options::parse(arguments)?;
     let python = interpreter(options.python.as_deref())?;
-    let before = gemm_gflops(options.threads);
+    let before = ceiling(options.threads)?;
     let mut cells: Vec<Cell> = Vec::new();
     let left_out = measure(&options, &python, |ready| {
         cells.extend(ready);
@@ -21,7 +20,7 @@ fn main() -> Result<(), Failure> {
         Ok(std::fs::write(path, serde_json::to_string_pretty(&rows)?)?)
     })?;
     // The rate drifts with the machine: the better of two is closer to what it can do.
-    let ceiling = before.max(gemm_gflops(options.threads));
+    let ceiling = before.max(ceiling(options.threads)?);
     println!("{} threads each, f32, the same malloc settings, learning rate 0\n", options.threads);
     if !cells.is_empty() {
         println!("{}", table(&cells, ceiling));

@@ -6,6 +6,7 @@
 
 use batchwise_nn::memory;
 use benches::comparison::{OurStep, Phase, Worker, make, median, peak_mib};
+use benches::gemm_gflops;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -14,6 +15,7 @@ use std::time::Instant;
 const USAGE: &str = "usage: step-worker
        step-worker --once MODEL VARIANT BATCH [STEPS]
        step-worker --phases MODEL BATCH [STEPS]
+       step-worker --gemm THREADS (with RAYON_NUM_THREADS=1)
 MODEL is one of mlp, lenet, resnet, gpt with _sgd or _adamw; VARIANT is batchwise or candle.";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,6 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["--once", model, variant, batch, steps] => once(model, variant, batch, steps),
         ["--phases", model, batch] => phases(model, batch, "51"),
         ["--phases", model, batch, steps] => phases(model, batch, steps),
+        ["--gemm", threads] => {
+            println!("{}", gemm_gflops(threads.parse()?)?);
+            Ok(())
+        }
         _ => Err(USAGE.into()),
     }
 }

@@ -184,6 +184,19 @@ fn worker() -> Result<PathBuf, Failure> {
     if worker.is_file() { Ok(worker) } else { Err(format!("there is no `{}`", worker.display()).into()) }
 }
 
+/// GFLOP/s of a large matrix product on so many threads.
+///
+/// # Errors
+/// A worker that is missing or fails.
+pub fn ceiling(threads: usize) -> Result<f64, Failure> {
+    let mut command = Command::new(worker()?);
+    let output = command.args(["--gemm", &threads.to_string()]).env("RAYON_NUM_THREADS", "1").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.trim()
+        .parse()
+        .map_err(|_| format!("no rate: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
 struct Runner<'a> {
     options: &'a Options,
     python: &'a Path,

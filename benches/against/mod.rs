@@ -5,7 +5,7 @@ mod options;
 mod python;
 mod table;
 
-pub use measure::{Cell, Contestant, Seen, measure};
+pub use measure::{Cell, Contestant, Seen, ceiling, measure};
 pub use options::{Options, USAGE};
 pub use python::interpreter;
 pub use table::table;

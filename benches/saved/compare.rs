@@ -6,6 +6,9 @@ use std::fmt::Write;
 /// Smaller changes are not worth a word: a machine drifts by as much from one run to the next.
 const LEAST: f64 = 0.03;
 
+/// From this share of foreign time on, a difference may be theirs.
+const DISTURBED: f64 = 0.06;
+
 /// Standard errors on either side of a 95 % interval.
 const Z: f64 = 1.96;
 
@@ -73,6 +76,15 @@ pub fn report(then: &Saved, now: &Saved) -> String {
     if then.machine != now.machine {
         let _ = writeln!(out, "WARNING: saved on {}, this is {}", then.machine, now.machine);
     }
+    for (when, saved) in [("then", then), ("now", now)] {
+        if let Some(share) = saved.foreign.filter(|share| DISTURBED < *share) {
+            let share = 100.0 * share;
+            let _ = writeln!(
+                out,
+                "WARNING: others used {share:.0} % of the machine {when}: the intervals do not know"
+            );
+        }
+    }
     let commit = |saved: &Saved| saved.commit.clone().unwrap_or_else(|| "unknown".to_owned());
     let _ = writeln!(
         out,
@@ -139,6 +151,7 @@ mod tests {
             machine: Machine { cpu: "a processor".to_owned(), cores: 2 },
             commit: None,
             date: "2025-01-01T00:00:00Z".to_owned(),
+            foreign: None,
             benches: benches.collect(),
         }
     }
@@ -171,10 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn another_machine_is_said() {
+    fn what_makes_a_comparison_doubtful_is_said() {
         let (then, mut now) = (saved(&[]), saved(&[]));
         assert!(!report(&then, &now).contains("WARNING"));
         now.machine.cores = 4;
-        assert!(report(&then, &now).contains("WARNING"));
+        assert!(report(&then, &now).contains("WARNING: saved on"));
+        now.foreign = Some(0.5);
+        assert!(report(&then, &now).contains("others used 50 % of the machine now"));
     }
 }

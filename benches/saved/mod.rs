@@ -2,10 +2,12 @@
 
 mod compare;
 mod estimates;
+mod foreign;
 mod machine;
 
 pub use compare::{Change, Verdict, compare, report};
 pub use estimates::{Estimate, Estimates, Interval, read_since};
+pub use foreign::Ticks;
 pub use machine::{Machine, commit, utc};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ pub struct Saved {
     pub commit: Option<String>,
     /// When, in UTC.
     pub date: String,
+    /// Share of the machine that others used meanwhile, where the system tells.
+    pub foreign: Option<f64>,
     /// By the name of the bench.
     pub benches: BTreeMap<String, Estimates>,
 }
