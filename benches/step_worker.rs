@@ -2,7 +2,7 @@
 //!
 //! Reads lines `MODEL VARIANT BATCH SECONDS` from standard input and answers each with a line of JSON:
 //! `{"med": seconds, "min": seconds, "n": steps, "rss": MiB, "loss": loss}` or `{"err": text}`.
-#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 use batchwise_nn::memory;
 use benches::comparison::{OurStep, Phase, Worker, make, median, peak_mib};
@@ -10,6 +10,7 @@ use benches::gemm_gflops;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::process::ExitCode;
 use std::time::Instant;
 
 const USAGE: &str = "usage: step-worker
@@ -18,8 +19,18 @@ const USAGE: &str = "usage: step-worker
        step-worker --gemm THREADS (with RAYON_NUM_THREADS=1)
 MODEL is one of mlp, lenet, resnet, gpt with _sgd or _adamw; VARIANT is batchwise or candle.";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     memory::keep_large_blocks();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {

@@ -11,7 +11,7 @@ pub use worker::{Measured, Step, Worker, make, median, peak_mib};
 
 use batchwise_nn::optim::{AdamWConfig, OptimizerConfig};
 use batchwise_nn::random;
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor};
 use std::fmt;
 use std::str::FromStr;
 
@@ -71,13 +71,11 @@ impl fmt::Display for Model {
 }
 
 impl FromStr for Model {
-    type Err = candle_core::Error;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self> {
-        match Self::ALL.iter().find(|model| model.to_string() == text) {
-            Some(model) => Ok(*model),
-            None => bail!("no model `{text}`: there are mlp, lenet, resnet and gpt"),
-        }
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|model| model.to_string() == text);
+        found.ok_or_else(|| format!("no model `{text}`: there are mlp, lenet, resnet and gpt"))
     }
 }
 
@@ -105,13 +103,15 @@ impl fmt::Display for Workload {
 }
 
 impl FromStr for Workload {
-    type Err = candle_core::Error;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let (model, is_adamw) = match text.split_once('_') {
             Some((model, "sgd")) => (model, false),
             Some((model, "adamw")) => (model, true),
-            _ => bail!("no workload `{text}`: it is a model and an optimizer, such as mlp_sgd or gpt_adamw"),
+            _ => {
+                return Err(format!("`{text}` is no model with its optimizer, such as mlp_sgd or gpt_adamw"));
+            }
         };
         Ok(Self { model: model.parse()?, is_adamw })
     }

@@ -51,7 +51,7 @@ impl OurStep {
     /// One step at a learning rate of 0: the loss.
     ///
     /// # Errors
-    /// None.
+    /// A device error.
     pub fn step(&mut self) -> Result<f64> {
         self.step_with(|_| ())
     }
@@ -59,7 +59,7 @@ impl OurStep {
     /// The same, and calls `mark` at the end of each phase.
     ///
     /// # Errors
-    /// None.
+    /// A device error.
     pub fn step_with(&mut self, mut mark: impl FnMut(Phase)) -> Result<f64> {
         let mut weight = 0.0;
         let recorded = Recorded::new(|| {

@@ -53,7 +53,7 @@ impl StockStep {
     /// One step at a learning rate of 0: the loss.
     ///
     /// # Errors
-    /// None.
+    /// A device error.
     pub fn step(&mut self) -> Result<f64> {
         let loss = loss::cross_entropy(&(self.network)(&self.inputs)?, &self.targets)?;
         let gradients = loss.backward()?;
