@@ -30,12 +30,13 @@ fn run() -> Result<(), Failure> {
         let rows: Vec<_> = cells.iter().map(Cell::to_json).collect();
         Ok(std::fs::write(path, serde_json::to_string_pretty(&rows)?)?)
     })?;
+    if cells.is_empty() {
+        return Err(format!("nothing was measured\n{}", left_out.join("\n")).into());
+    }
     // The rate drifts with the machine: the better of two is closer to what it can do.
     let ceiling = before.max(ceiling(options.threads)?);
     println!("{} threads each, f32, the same malloc settings, learning rate 0\n", options.threads);
-    if !cells.is_empty() {
-        println!("{}", table(&cells, ceiling));
-    }
+    println!("{}", table(&cells, ceiling));
     for what in left_out {
         println!("left out: {what}");
     }

@@ -127,7 +127,8 @@ pub fn measure(
             let names = contestants(options, model, batch);
             let (needed, there) = (needed_gib(model, batch, names.len()), available_gib().min(MEMORY_GIB));
             if there < needed {
-                left_out.push(format!("{model} {batch}: takes about {needed:.0} GiB of {there:.0} GiB"));
+                left_out
+                    .push(format!("{model} {batch}: would take about {needed:.0} GiB, there are {there:.0}"));
                 continue;
             }
             // A contestant that dies takes its batch size along, not the figures of the others.
