@@ -2,9 +2,14 @@
 
 #![warn(missing_docs)]
 
+pub mod against;
+mod ceiling;
+pub mod comparison;
 mod images;
 mod pair;
+pub mod saved;
 
+pub use ceiling::gemm_gflops;
 pub use images::{N_FEATURES, copy_rate, mapped_images, single_pass_rows, synthetic_images};
 
 pub use pair::{Pair, paired};
@@ -15,6 +20,7 @@ use batchwise_nn::optim::{OptimizerConfig, SgdConfig};
 use batchwise_nn::{Parameters, loss};
 use batchwise_train::{Run, Tap, Task, TrainError, Trainer};
 use candle_core::{DType, Device};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The two built-in models.
@@ -22,6 +28,13 @@ pub const MODELS: [&str; 2] = ["mlp", "cnn"];
 
 /// The optimizer of the built-in workloads.
 pub const SGD: OptimizerConfig = OptimizerConfig::Sgd(SgdConfig::USUAL);
+
+/// The root of the workspace.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}
 
 /// Examples of the built-in set.
 ///

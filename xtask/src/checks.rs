@@ -1,7 +1,6 @@
 //! The checks, each a list of programs to run.
 
-use crate::shell::{cargo, output, root, step};
-use std::path::PathBuf;
+use crate::shell::{cargo, output, step};
 
 /// Every test of the workspace. The tests of the command line run the program itself, so it is built first, and with all
 /// else: alone it would have dependencies of other features, which the tests would build again.
@@ -43,32 +42,6 @@ fn deny() -> Result<(), String> {
     // Crates for other systems too, whose licences are read; what is missing then, cargo-deny says.
     let _ = step("fetch the crates", cargo().args(["fetch", "--locked"]));
     step("cargo-deny", cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
-}
-
-/// The criterion benches, or with `loader --against-torch [SCRIPT]` our loader and PyTorch's side by side.
-pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
-    if let [what, against, rest @ ..] = arguments
-        && what == "loader"
-        && against == "--against-torch"
-    {
-        return loader_against_torch(rest);
-    }
-    step("bench", cargo().args(["bench", "--package", "benches", "--"]).args(arguments))
-}
-
-fn loader_against_torch(arguments: &[String]) -> Result<(), String> {
-    let script = match arguments {
-        [] => {
-            let shared = std::env::var_os("BATCHWISE_SHARED").map(PathBuf::from);
-            shared.unwrap_or_else(|| root().join("../shared")).join("bench/loader_torch.py")
-        }
-        [script] => PathBuf::from(script),
-        _ => return Err("usage: cargo xtask bench loader --against-torch [SCRIPT]".to_owned()),
-    };
-    // The script runs in the folder of the workspace.
-    let script = script.canonicalize().map_err(|error| format!("`{}`: {error}", script.display()))?;
-    let run = ["run", "--release", "--package", "benches", "--bin", "loader-against-torch", "--"];
-    step("our loader against PyTorch's", cargo().args(run).arg(script))
 }
 
 pub(crate) fn docs(arguments: &[String]) -> Result<(), String> {

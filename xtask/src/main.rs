@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
+mod bench;
 mod checks;
 mod doctor;
 mod features;
@@ -35,8 +36,11 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
 For people who work on the code:
   test      Build and run every test
   lint      Format, clippy, docs, cargo-deny and layering
-  bench     Run the criterion benches (arguments go to them: `cargo xtask bench step/cnn`), or with
-            `loader --against-torch [SCRIPT]` our loader and PyTorch's side by side ($PYTHON has torch)
+  bench     Run the criterion benches (arguments go to them: `cargo xtask bench step/cnn`);
+            with --save NAME keep what they come to, with --against NAME compare it with that;
+            `step --against-torch [OPTIONS]` times our training step, PyTorch's and stock candle's side by
+            side (--help tells more), `loader --against-torch [SCRIPT]` our loader and PyTorch's
+            ($PYTHON has torch)
   docs      Build the documentation of the crates (--open shows it)
   ci        test and lint, as continuous integration does
   doctor    Say what this machine has and what is missing
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
         }
         "test" => checks::test(rest),
         "lint" => checks::lint(),
-        "bench" => checks::bench(rest),
+        "bench" => bench::run(rest),
         "docs" => checks::docs(rest),
         "ci" => checks::ci(),
         "doctor" => doctor::run(),
