@@ -156,6 +156,9 @@ struct Job {
     n_threads: usize,
 }
 
+// SAFETY: the closure behind the pointer may be called by several threads, and lives until all of these have left it.
+unsafe impl Send for Job {}
+
 /// On its own cache line, so that threads do not slow each other.
 #[repr(align(128))]
 struct Padded<T>(T);
@@ -357,13 +360,17 @@ mod register {
     pub(super) fn control() -> Control {
         let mut control: Control = 0;
         // SAFETY: stores MXCSR, which every x86-64 has, in the variable.
-        unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut control, options(nostack, preserves_flags)) };
+        unsafe {
+            std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut control, options(nostack, preserves_flags))
+        };
         control
     }
 
     pub(super) fn set_control(control: Control) {
         // SAFETY: a value that was read from MXCSR, or the same with two defined bits set.
-        unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const control, options(nostack, preserves_flags, readonly)) };
+        unsafe {
+            std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const control, options(nostack, preserves_flags, readonly))
+        };
     }
 }
 
@@ -379,7 +386,9 @@ mod register {
     pub(super) fn control() -> Control {
         let control: Control;
         // SAFETY: reads a register that every 64-bit ARM has.
-        unsafe { std::arch::asm!("mrs {}, fpcr", out(reg) control, options(nomem, nostack, preserves_flags)) };
+        unsafe {
+            std::arch::asm!("mrs {}, fpcr", out(reg) control, options(nomem, nostack, preserves_flags))
+        };
         control
     }
 
