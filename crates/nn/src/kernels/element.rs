@@ -1,5 +1,6 @@
 //! The number types the kernels work on.
 
+use super::gemm::Product;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
@@ -10,7 +11,7 @@ use std::thread::LocalKey;
 
 /// f32 or f64.
 pub(crate) trait Element:
-    WithDType + Copy + Send + Sync + AddAssign + SubAssign + MulAssign + Mul<Output = Self> + PartialOrd
+    WithDType + Copy + Send + Sync + AddAssign + SubAssign + MulAssign + Mul<Output = Self> + PartialOrd + Product
 {
     const ZERO: Self;
     const ONE: Self;
