@@ -50,3 +50,12 @@ pub(super) unsafe fn product<F: Finish<f64>>(
         }
     });
 }
+
+/// Makes this thread allocate what the gemm crate keeps for reuse.
+pub(super) fn allocate_workspace() {
+    // Large enough in every direction that both operands are packed.
+    const SIDE: usize = 96;
+    let x = vec![1f64; SIDE * SIDE];
+    let matrix = Matrix::row_major(&x, SIDE, SIDE);
+    super::gemm(&mut vec![0.0; SIDE * SIDE], false, matrix, matrix);
+}

@@ -14,11 +14,13 @@ mod simd;
 mod small;
 #[cfg(test)]
 mod tests;
+mod thin;
 mod workspace;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use super::{Element, threads, vectorized};
+use super::threads::{self, Unwritten};
+use super::{Element, vectorized};
 use std::ops::Range;
 pub(crate) use workspace::allocate_workspace;
 
@@ -94,6 +96,7 @@ pub(crate) fn gemm<T: Element>(dst: &mut [T], accumulate: bool, a: Matrix<'_, T>
 }
 
 /// [`gemm()`] on all threads, when there is enough to do.
+#[allow(dead_code, reason = "for sums of products")]
 pub(crate) fn gemm_parallel<T: Element>(dst: &mut [T], accumulate: bool, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     check(dst.len(), a, b);
     // SAFETY: `check`; `dst` is borrowed mutably and holds numbers.
@@ -111,6 +114,19 @@ pub(crate) fn product<T: Element>(a: Matrix<'_, T>, b: Matrix<'_, T>, finish: im
         c.set_len(len);
     }
     c
+}
+
+/// [`product`] on this thread, written to all that is left of a piece of memory: a.rows × b.cols numbers.
+#[allow(dead_code, reason = "for kernels that compute in pieces")]
+pub(crate) fn write_product<T: Element>(
+    piece: &mut Unwritten<'_, T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    finish: impl Finish<T>,
+) {
+    check(piece.left(), a, b);
+    // SAFETY: `check`; all that is left is written.
+    unsafe { run(Target(piece.take()), false, a, b, false, &finish) };
 }
 
 fn check<T>(len: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
@@ -206,7 +222,9 @@ unsafe fn product_by<F: Finish<f32>>(
 ) {
     // SAFETY: the caller's promise; `fits` looks for what `small` needs.
     unsafe {
-        if small::fits(a, b) {
+        if thin::fits(path, a, b) {
+            thin::product(path, c, accumulate, a, b, is_parallel, finish);
+        } else if small::fits(a, b) {
             small::product(path, c, accumulate, a, b, is_parallel, finish);
         } else {
             blocked::product(path, c, accumulate, a, b, is_parallel, finish);

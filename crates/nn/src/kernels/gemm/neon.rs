@@ -38,6 +38,15 @@ impl Simd for Neon {
         unsafe { vst1q_f32(to, x) }
     }
     #[inline(always)]
+    unsafe fn store_first(to: *mut f32, x: Self::V, n: usize) {
+        let mut all = [0.0; 4];
+        // SAFETY: see `splat`.
+        unsafe {
+            vst1q_f32(all.as_mut_ptr(), x);
+            Plain::store_first(to, all, n);
+        }
+    }
+    #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         // SAFETY: see `splat`.
         unsafe { vaddq_f32(a, b) }

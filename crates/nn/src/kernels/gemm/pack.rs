@@ -4,7 +4,7 @@
 use super::Matrix;
 use super::micro::Path;
 
-/// Copies `p[k.., first..first+width]` to `to[k·panel + column]`, columns beyond `width` set to zero.
+/// Copies `p[k.., first..first+width]` to `to[k·panel + column]`, columns beyond `width` left as they come.
 ///
 /// # Safety
 /// The machine has the path; the block lies inside of `p`; `to` is good for `k.len()·panel` numbers.
@@ -21,37 +21,30 @@ pub(super) unsafe fn panel(
     unsafe {
         let from = p.data.as_ptr().add(k.start * p.row_stride + first * p.col_stride);
         if p.col_stride == 1 {
-            for i in 0..k.len() {
-                let to = to.add(i * panel);
-                std::ptr::copy_nonoverlapping(from.add(i * p.row_stride), to, width);
-                to.add(width).write_bytes(0, panel - width);
-            }
+            (path.copy)(k.len(), from, p.row_stride, width, to, panel);
         } else {
             columns(path, from, (p.row_stride, p.col_stride), k.len(), width, to, panel);
-            for i in 0..k.len() {
-                to.add(i * panel + width).write_bytes(0, panel - width);
-            }
         }
     }
 }
 
-/// Copies rows `first..first+height` of `q`, contiguous along rows, to `to[k·height + row]`.
+/// Copies rows `first..first+height` of `q`, contiguous along rows, to `to[k·stride + row]`.
 ///
 /// # Safety
-/// The block lies inside of `q`; `to` is good for `k.len()·height` numbers.
+/// The machine has the path; the block lies inside of `q`; `to` is good for `k.len()·stride` numbers, and `stride` is
+/// at least the height in whole registers.
 pub(super) unsafe fn rows(
+    path: &Path,
     q: Matrix<'_, f32>,
     k: std::ops::Range<usize>,
-    first: usize,
-    height: usize,
+    (first, height): (usize, usize),
     to: *mut f32,
+    stride: usize,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let from = q.data.as_ptr().add(k.start * q.col_stride + first * q.row_stride);
-        for i in 0..k.len() {
-            std::ptr::copy_nonoverlapping(from.add(i * q.col_stride), to.add(i * height), height);
-        }
+        (path.copy)(k.len(), from, q.col_stride, height, to, stride);
     }
 }
 
@@ -78,6 +71,37 @@ pub(super) unsafe fn columns(
             for column in if i < whole.0 { whole.1 } else { 0 }..width {
                 *to.add(i * to_stride + column) = *from.add(i * k_stride + column * stride);
             }
+        }
+    }
+}
+
+/// Turns `width` rows of `n` numbers, `stride` apart, into `n` rows, `to_stride` apart, of which each line of the cache is
+/// written at once.
+///
+/// # Safety
+/// As of [`columns`].
+pub(super) unsafe fn turn_back(
+    path: &Path,
+    from: *const f32,
+    stride: usize,
+    n: usize,
+    width: usize,
+    to: *mut f32,
+    to_stride: usize,
+) {
+    const STEP: usize = 16;
+    for first in (0..n).step_by(STEP) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            columns(
+                path,
+                from.add(first),
+                (1, stride),
+                STEP.min(n - first),
+                width,
+                to.add(first * to_stride),
+                to_stride,
+            );
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) trait Simd {
     /// The first `n` < LANES numbers, then zeros.
     unsafe fn load_first(from: *const f32, n: usize) -> Self::V;
     unsafe fn store(to: *mut f32, x: Self::V);
+    /// Stores the first `n` < LANES numbers.
+    unsafe fn store_first(to: *mut f32, x: Self::V, n: usize);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// a·b + c.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -56,6 +58,13 @@ impl Simd for Plain {
     unsafe fn store(to: *mut f32, x: Self::V) {
         // SAFETY: the caller's promise.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, x: Self::V, n: usize) {
+        for (i, x) in x.iter().enumerate().take(n) {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(i) = *x };
+        }
     }
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {

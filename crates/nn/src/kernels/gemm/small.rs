@@ -1,4 +1,5 @@
-//! A few rows times a matrix whose columns are contiguous: nothing is packed, each column is read once.
+//! A few rows times a matrix whose columns are contiguous, or rows times a few columns: nothing is packed, the many are
+//! read once.
 #![expect(unsafe_code, reason = "threads write columns of one matrix through pointers")]
 
 use super::micro::{DOT_COLUMNS, DOT_ROWS, Path};
@@ -7,9 +8,12 @@ use super::{Finish, Matrix, Target, each, finish_block};
 /// Columns of a piece of work.
 const PIECE: usize = 32;
 
+/// The most rows, or columns.
+const FEW: usize = 16;
+
 /// Whether this kernel is the fastest for the product.
 pub(super) fn fits(a: Matrix<'_, f32>, b: Matrix<'_, f32>) -> bool {
-    a.col_stride == 1 && b.row_stride == 1 && a.rows <= 16 && (b.col_stride != 1 || b.cols == 1)
+    a.col_stride == 1 && b.row_stride == 1 && a.rows.min(b.cols) <= FEW
 }
 
 /// c = a·b or c += a·b, then `finish`.
@@ -26,6 +30,9 @@ pub(super) unsafe fn product<F: Finish<f32>>(
     is_parallel: bool,
     finish: &F,
 ) {
+    let stride = b.cols;
+    let is_turned = FEW < a.rows;
+    let (a, b) = if is_turned { (b.t(), a.t()) } else { (a, b) };
     let (k, n) = (a.cols, b.cols);
     each(is_parallel, n.div_ceil(PIECE), |i| {
         let columns = i * PIECE..((i + 1) * PIECE).min(n);
@@ -46,10 +53,20 @@ pub(super) unsafe fn product<F: Finish<f32>>(
                     (path.dot)(height)(k, from, a.row_stride, &pointers, &mut dots);
                 }
                 for (r, dots) in dots.iter().enumerate().take(height) {
-                    for (j, dot) in dots.iter().enumerate().take(width) {
-                        // SAFETY: inside of c; this piece's columns are nobody else's.
-                        unsafe {
-                            let to = c.0.add((row + r) * n + first + j);
+                    let row = row + r;
+                    // SAFETY: inside of c; this piece's columns are nobody else's.
+                    unsafe {
+                        if !is_turned && !accumulate && width == DOT_COLUMNS {
+                            c.0.add(row * stride + first).cast::<[f32; DOT_COLUMNS]>().write_unaligned(*dots);
+                            continue;
+                        }
+                        for (j, dot) in dots.iter().enumerate().take(width) {
+                            let column = first + j;
+                            let to = c.0.add(if is_turned {
+                                column * stride + row
+                            } else {
+                                row * stride + column
+                            });
                             *to = if accumulate { *to + *dot } else { *dot };
                         }
                     }
@@ -57,6 +74,12 @@ pub(super) unsafe fn product<F: Finish<f32>>(
             }
         }
         // SAFETY: all of this piece's columns have been written.
-        unsafe { finish_block(c, n, 0..a.rows, columns, finish) };
+        unsafe {
+            if is_turned {
+                finish_block(c, stride, columns, 0..a.rows, finish);
+            } else {
+                finish_block(c, stride, 0..a.rows, columns, finish);
+            }
+        }
     });
 }

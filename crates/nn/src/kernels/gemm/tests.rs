@@ -88,6 +88,88 @@ fn large_products_are_right() {
 }
 
 #[test]
+fn a_piece_of_memory_is_written() {
+    let (x, y) = (ramp(6 * 50, 0.7), ramp(50 * 40, 1.3));
+    let (a, b) = (Matrix::row_major(&x, 6, 50), Matrix::row_major(&y, 50, 40));
+    let double = |_: usize, _: usize, c: &mut [f32]| c.iter_mut().for_each(|v| *v *= 2.0);
+    let got = threads::build(6 * 40, 2 * 40, |i, piece| {
+        write_product(piece, Matrix::row_major(&x[i * 2 * 50..][..2 * 50], 2, 50), b, double);
+    });
+    assert!(got.iter().zip(naive(a, b)).all(|(got, want)| f64::from(*got) == 2.0 * want));
+}
+
+/// `n` numbers that end where the memory ends.
+#[cfg(all(target_os = "linux", not(miri)))]
+struct AtTheEnd {
+    start: *mut libc::c_void,
+    bytes: usize,
+    n: usize,
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+impl AtTheEnd {
+    fn new(values: &[f32]) -> Self {
+        // A multiple of every usual page; as much again is closed.
+        const PAGE: usize = 1 << 16;
+        let (n, open) = (values.len(), size_of_val(values).next_multiple_of(PAGE));
+        let bytes = open + PAGE;
+        // SAFETY: fresh memory, whose end is then closed; `values` fit in front of that.
+        unsafe {
+            let (access, kind) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let start = libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0);
+            assert!(start != libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(start.byte_add(open), PAGE, libc::PROT_NONE), 0);
+            let mut this = Self { start, bytes, n };
+            this.numbers().copy_from_slice(values);
+            this
+        }
+    }
+
+    fn numbers(&mut self) -> &mut [f32] {
+        let open = size_of::<f32>() * self.n;
+        let first = open.next_multiple_of(1 << 16) - open;
+        // SAFETY: `n` numbers of the open part, which zeros were in at first.
+        unsafe { std::slice::from_raw_parts_mut(self.start.byte_add(first).cast(), self.n) }
+    }
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`.
+        unsafe { libc::munmap(self.start, self.bytes) };
+    }
+}
+
+/// A kernel that read or wrote a number too far would end the process.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn nothing_beyond_the_slices_is_touched() {
+    let sizes = [
+        (1, 7, 9),
+        (2, 100, 70),
+        (5, 19, 37),
+        (8, 130, 65),
+        (17, 10, 33),
+        (60, 300, 50),
+        (150, 33, 130),
+        (40, 600, 10),
+    ];
+    for (m, k, n) in sizes {
+        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (mut x, mut y) = (AtTheEnd::new(&ramp(m * k, 0.7)), AtTheEnd::new(&ramp(k * n, 1.3)));
+            let mut c = AtTheEnd::new(&vec![f32::NAN; m * n]);
+            let (a, b) = (matrix(x.numbers(), m, k, ta), matrix(y.numbers(), k, n, tb));
+            for path in micro::paths() {
+                by_path(path, c.numbers(), false, a, b);
+                assert!(c.numbers().iter().zip(naive(a, b)).all(|(got, want)| f64::from(*got) == want));
+            }
+        }
+    }
+}
+
+#[test]
 fn f64_has_the_same_interface() {
     let (x, y) = (ramp(300 * 64, 0.7), ramp(64 * 50, 1.3));
     let want = naive(matrix(&x, 300, 64, false), matrix(&y, 64, 50, false));
@@ -201,7 +283,11 @@ fn rates() {
         (128, 65),
     ];
     println!("GFLOP/s, ours | gemm crate | ratio; path {}", micro::path().name);
+    let only = std::env::var("RATES_LAYER").ok();
     for (inner, out) in layers {
+        if only.as_ref().is_some_and(|only| *only != format!("{inner}x{out}")) {
+            continue;
+        }
         for m in sizes.split(',').map(|m| m.parse::<usize>().unwrap()) {
             let (x, w, dz) = (ramp(m * inner, 0.7), ramp(out * inner, 1.3), ramp(m * out, 0.9));
             let x = Matrix::row_major(&x, m, inner);
@@ -229,8 +315,7 @@ fn rates() {
                 }
                 let rate = times.map(|mut times| {
                     times.sort_by(f64::total_cmp);
-                    flops / times[if best { 0 } else { times.len() / 2 }]
-                        * 1e-9
+                    flops / times[if best { 0 } else { times.len() / 2 }] * 1e-9
                 });
                 print!("  {name:2} {:5.1} | {:5.1} | {:4.2}", rate[0], rate[1], rate[0] / rate[1]);
             }

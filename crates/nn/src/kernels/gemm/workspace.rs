@@ -45,11 +45,23 @@ fn lengthen(buffer: &mut Vec<f32>, len: usize) {
     }
 }
 
-/// Runs `work` with a buffer of `len` numbers of unspecified content.
+/// Numbers in a line of the cache.
+const LINE: usize = 16;
+
+/// Runs `work` with a buffer of `len` numbers of unspecified content, at the start of a line of the cache.
 pub(super) fn with_buffer<R>(is_parallel: bool, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     if len == 0 {
         return work(&mut []);
     }
+    let on_a_line = |buffer: &mut [f32]| {
+        let first = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        work(&mut buffer[first..first + len])
+    };
+    let len = len + LINE;
+    lend(is_parallel, len, on_a_line)
+}
+
+fn lend<R>(is_parallel: bool, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut work = work;
     if is_parallel {
         LONGEST_SHARED.fetch_max(len, Relaxed);
@@ -70,8 +82,9 @@ pub(super) fn with_buffer<R>(is_parallel: bool, len: usize, work: impl FnOnce(&m
     work(&mut vec![0.0; len])
 }
 
-/// Makes all buffers as long as any product has needed them so far.
+/// Makes all buffers as long as any product has needed them so far, and this thread allocate what f64 products keep.
 pub(crate) fn allocate_workspace() {
+    super::double::allocate_workspace();
     let lengthen_to = |buffer: &Buffer, len| _ = buffer.lend(len, |_| ());
     lengthen_to(&SHARED, LONGEST_SHARED.load(Relaxed));
     for buffer in &OWN[..n_own()] {

@@ -35,6 +35,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(to, x) }
     }
     #[inline(always)]
+    unsafe fn store_first(to: *mut f32, x: Self::V, n: usize) {
+        // SAFETY: see `splat`; what the mask leaves out is not written.
+        unsafe { _mm512_mask_storeu_ps(to, (1u16 << n) - 1, x) }
+    }
+    #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         // SAFETY: see `splat`.
         unsafe { _mm512_add_ps(a, b) }
@@ -46,8 +51,19 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn sums([a, b, c, d]: [Self::V; 4]) -> [f32; 4] {
-        // SAFETY: see `splat`.
-        unsafe { Avx2::sums([halves(a), halves(b), halves(c), halves(d)]) }
+        let mut sums = [0.0; 4];
+        // In whole registers to the end: a part of one has to be in the lower sixteen, which the others would be spilled
+        // for.
+        // SAFETY: see `splat`; four numbers are stored.
+        unsafe {
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let x = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(ab, cd), _mm512_shuffle_ps::<0xee>(ab, cd));
+            let x = _mm512_add_ps(x, _mm512_shuffle_f32x4::<0x4e>(x, x));
+            let x = _mm512_add_ps(x, _mm512_shuffle_f32x4::<0xb1>(x, x));
+            _mm512_mask_storeu_ps(sums.as_mut_ptr(), 0xf, x);
+        }
+        sums
     }
     #[inline(always)]
     unsafe fn transpose_8(
@@ -59,16 +75,6 @@ impl Simd for Avx512 {
     ) {
         // SAFETY: see `splat`.
         unsafe { Avx2::transpose_8(from, from_stride, to, to_stride, blocks) }
-    }
-}
-
-/// The sum of the two halves.
-#[inline(always)]
-unsafe fn halves(x: __m512) -> __m256 {
-    // SAFETY: the caller's machine has AVX-512.
-    unsafe {
-        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x)));
-        _mm256_add_ps(_mm512_castps512_ps256(x), high)
     }
 }
 
@@ -91,14 +97,18 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f32, n: usize) -> Self::V {
-        const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-        // SAFETY: see `splat`; n ≤ 8, so the mask lies inside the array; what it leaves out is not read.
-        unsafe { _mm256_maskload_ps(from, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast())) }
+        // SAFETY: see `splat`; what the mask leaves out is not read.
+        unsafe { _mm256_maskload_ps(from, mask(n)) }
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, x: Self::V) {
         // SAFETY: see `splat`.
         unsafe { _mm256_storeu_ps(to, x) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, x: Self::V, n: usize) {
+        // SAFETY: see `splat`; what the mask leaves out is not written.
+        unsafe { _mm256_maskstore_ps(to, mask(n), x) }
     }
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
@@ -136,6 +146,14 @@ impl Simd for Avx2 {
             };
         }
     }
+}
+
+/// The first `n` ≤ 8 numbers.
+#[inline(always)]
+unsafe fn mask(n: usize) -> __m256i {
+    const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: eight numbers from 8 - n on lie inside the array; the caller's machine has AVX.
+    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()) }
 }
 
 /// Halves are put together while they are loaded, which takes no shuffles. (No closures: these would not be compiled
