@@ -1,5 +1,6 @@
 //! The number types the kernels work on.
 
+use super::gemm::Product;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
@@ -20,6 +21,7 @@ pub(crate) trait Element:
     + MulAssign
     + Mul<Output = Self>
     + PartialOrd
+    + Product
 {
     const ZERO: Self;
     const ONE: Self;

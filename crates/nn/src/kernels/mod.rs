@@ -1,8 +1,7 @@
 //! The arithmetic of the CPU ops, on plain slices.
 //!
 //! Work is split into pieces whose bounds depend on the sizes alone, so that results do not depend on
-//! how many threads there are or which finishes first; but for the rows of a product, which are cut by the number of
-//! threads ([`gemm::gemm_parallel`]).
+//! how many threads there are or which finishes first.
 
 pub(crate) mod conv;
 pub(crate) mod element;
@@ -11,6 +10,7 @@ pub(crate) mod image;
 pub(crate) mod norm;
 pub(crate) mod normalize;
 pub(crate) mod pool;
+pub(crate) mod sums;
 pub(crate) mod threads;
 pub(crate) mod weigh;
 

@@ -2,8 +2,9 @@
 
 use super::{Activation, plain};
 use crate::kernels::element::{contiguous, dispatch, relu, relu_gradient};
-use crate::kernels::gemm::{Matrix, gemm_parallel};
-use crate::kernels::{Element, vectorized};
+use crate::kernels::gemm::{Matrix, Nothing, product};
+use crate::kernels::threads::{self, Unwritten};
+use crate::kernels::{Element, sums, vectorized};
 use crate::sink::{self, Use};
 use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
@@ -97,16 +98,24 @@ fn forward<T: Element>(
     (n, inner, out): (usize, usize, usize),
     act: Activation,
 ) -> Vec<T> {
-    let mut y = Vec::with_capacity(n * out);
-    (0..n).for_each(|_| y.extend_from_slice(b));
-    gemm_parallel(&mut y, true, Matrix::row_major(x, n, inner), Matrix::row_major(w, out, inner).t());
+    let (x, w) = (Matrix::row_major(x, n, inner), Matrix::row_major(w, out, inner).t());
     if act == Activation::Relu {
-        vectorized(
+        product(
+            x,
+            w,
             #[inline(always)]
-            || y.iter_mut().for_each(|v| *v = relu(*v)),
-        );
+            |_, first, y: &mut [T]| {
+                y.iter_mut().zip(&b[first..]).for_each(|(y, b)| *y = relu(*y + *b));
+            },
+        )
+    } else {
+        product(
+            x,
+            w,
+            #[inline(always)]
+            |_, first, y: &mut [T]| y.iter_mut().zip(&b[first..]).for_each(|(y, b)| *y += *b),
+        )
     }
-    y
 }
 
 type ThreeGradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
@@ -136,24 +145,13 @@ fn backward<T: Element>(
 
     let (x_storage, x_layout) = x.storage_and_layout();
     let x_values: &[T] = contiguous(name, cpu(&x_storage)?, x_layout)?;
-    let mut dw = vec![T::ZERO; out * inner];
-    gemm_parallel(&mut dw, false, dz_matrix.t(), Matrix::row_major(x_values, n, inner));
-
-    let mut db = vec![T::ZERO; out];
-    vectorized(
-        #[inline(always)]
-        || {
-            for row in dz.chunks(out.max(1)) {
-                db.iter_mut().zip(row).for_each(|(b, v)| *b += *v);
-            }
-        },
-    );
+    let dw = product(dz_matrix.t(), Matrix::row_major(x_values, n, inner), Nothing);
+    let db = sums::over_rows(dz, out);
 
     let dx = if x.track_op() {
         let (w_storage, w_layout) = w.storage_and_layout();
         let w_values: &[T] = contiguous(name, cpu(&w_storage)?, w_layout)?;
-        let mut dx = vec![T::ZERO; n * inner];
-        gemm_parallel(&mut dx, false, dz_matrix, Matrix::row_major(w_values, out, inner));
+        let dx = product(dz_matrix, Matrix::row_major(w_values, out, inner), Nothing);
         Some(Tensor::from_vec(dx, x.shape(), device)?)
     } else {
         None
@@ -162,15 +160,24 @@ fn backward<T: Element>(
     Ok((dx, dw, sink::give(b, Tensor::from_vec(db, b.shape(), device)?)?))
 }
 
+/// Numbers of a piece of work.
+const PIECE: usize = 1 << 13;
+
 /// The gradient where the ReLU let its input through, from the gradient `dy` of its output `y`.
 pub(crate) fn masked<T: Element>(dy: &Tensor, y: &Tensor) -> Result<Tensor> {
     let ((dy_storage, dy_layout), (y_storage, y_layout)) = (dy.storage_and_layout(), y.storage_and_layout());
     let dy_values: &[T] = contiguous("relu", cpu(&dy_storage)?, dy_layout)?;
     let y_values: &[T] = contiguous("relu", cpu(&y_storage)?, y_layout)?;
-    let dz: Vec<T> = vectorized(
-        #[inline(always)]
-        || dy_values.iter().zip(y_values).map(|(dy, y)| relu_gradient(*dy, *y)).collect(),
-    );
+    let dz = threads::build(dy_values.len(), PIECE, |i, piece: &mut Unwritten<'_, T>| {
+        let from = i * PIECE;
+        vectorized(
+            #[inline(always)]
+            || {
+                let pairs = dy_values[from..].iter().zip(&y_values[from..]);
+                piece.extend(pairs.map(|(dy, y)| relu_gradient(*dy, *y)));
+            },
+        );
+    });
     Tensor::from_vec(dz, dy.shape(), dy.device())
 }
 
