@@ -4,13 +4,20 @@
 //! how many threads there are or which finishes first; but for the rows of a product, which are cut by the number of
 //! threads ([`gemm::gemm_parallel`]).
 
+pub(crate) mod activation;
+pub(crate) mod attention;
 pub(crate) mod conv;
+pub(crate) mod cross_entropy;
 pub(crate) mod element;
+pub(crate) mod gather;
 pub(crate) mod gemm;
+pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod normalize;
 pub(crate) mod pool;
+pub(crate) mod rows;
 pub(crate) mod threads;
+pub(crate) mod tile;
 pub(crate) mod weigh;
 
 pub(crate) use element::Element;
