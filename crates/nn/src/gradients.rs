@@ -5,7 +5,7 @@ pub use crate::weighed::PreconditionedNorms;
 use crate::Parameters;
 use crate::examples;
 use crate::kernels::element::{contiguous, contiguous_mut, dispatch};
-use crate::kernels::{norm, threads, vectorized};
+use crate::kernels::norm;
 use crate::ops::{cpu, plain_device};
 use crate::parameters::no_gradient;
 use crate::sink::{self, Sink};
@@ -225,13 +225,7 @@ pub(crate) fn sum_of(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     dispatch!("sum", a.dtype(), T => {
         let x: &[T] = contiguous("sum", cpu(&of_a)?, a_layout)?;
         let y: &[T] = contiguous("sum", cpu(&of_b)?, b_layout)?;
-        let sum = threads::build(x.len(), norm::PIECE, |i, piece| {
-            let (x, y) = (&x[i * norm::PIECE..], &y[i * norm::PIECE..]);
-            vectorized(
-                #[inline(always)]
-                || piece.extend(x.iter().zip(y).map(|(x, y)| *x + *y)),
-            );
-        });
+        let sum = norm::sum(x, y);
         Tensor::from_vec(sum, a.shape(), a.device())
     })
 }

@@ -36,12 +36,13 @@ pub fn cross_entropy_with(
     targets: &Tensor,
     config: ops::CrossEntropyConfig,
 ) -> Result<LossSum> {
-    let (logits, targets) = (logits.flatten_to(logits.rank().saturating_sub(2))?, targets.flatten_all()?);
     let counted = match config.ignore_index {
-        None => targets.elem_count() as f64,
-        Some(index) => f64::from(targets.ne(index)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?),
+        None => targets.elem_count(),
+        Some(index) => {
+            targets.flatten_all()?.to_vec1::<u32>()?.iter().filter(|target| **target != index).count()
+        }
     };
-    Ok(LossSum { sum: ops::cross_entropy(&logits, &targets, config)?, weight: counted })
+    Ok(LossSum { sum: ops::cross_entropy(logits, targets, config)?, weight: counted as f64 })
 }
 
 /// Cross-entropy of logits (n, positions, tokens) against the token at each position (n, positions), averaged over

@@ -313,6 +313,11 @@ pub(crate) fn is_recording() -> bool {
     MODE.with_borrow(|mode| matches!(mode, Mode::Tape(_)))
 }
 
+/// Whether no backward pass will ask what an op of this thread leaves behind.
+pub(crate) fn is_forgetting() -> bool {
+    MODE.with_borrow(|mode| matches!(mode, Mode::Forget))
+}
+
 /// Whether an op on these is a node of candle's graph.
 pub(crate) fn is_graph(args: &[&Tensor]) -> bool {
     MODE.with_borrow(|mode| matches!(mode, Mode::Graph)) && is_tracked(args)

@@ -2,17 +2,14 @@
 //! from candle's own operations beside it, for every other device.
 
 use crate::kernels::element::{Element, contiguous, contiguous_mut, dispatch};
-use crate::kernels::vectorized;
+use crate::kernels::{threads, vectorized};
 use crate::ops::{cpu, plain_device};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, Var};
-use rayon::prelude::*;
+use std::cell::Cell;
 
 /// Elements one thread works on at a time: fixed, so that no result depends on the threads.
 const PIECE: usize = 1 << 14;
-
-/// Pieces that one thread takes at least: fewer are done before another thread has woken up.
-const MIN_PIECES: usize = 16;
 
 /// f32 or f64, with the root that optimizers need.
 pub(crate) trait Real: Element {
@@ -103,7 +100,7 @@ impl<R: Update<N>, const N: usize> InplaceOp1 for OnCpu<'_, R, N> {
                 *source = contiguous(R::NAME, cpu(storage)?, layout)?;
             }
             same_lengths(R::NAME, x.len(), &sources)?;
-            x.par_chunks_mut(PIECE).enumerate().with_min_len(MIN_PIECES).for_each(|(i, x)| {
+            threads::for_each_chunk(x, PIECE, |i, x| {
                 let sources = sources.map(|source| &source[i * PIECE..][..x.len()]);
                 vectorized(
                     #[inline(always)]
@@ -112,6 +109,101 @@ impl<R: Update<N>, const N: usize> InplaceOp1 for OnCpu<'_, R, N> {
             });
         });
         Ok(())
+    }
+}
+
+/// How `K` tensors, such as a weight and its moments, follow from themselves and a gradient, element by element.
+pub(crate) trait Step<const K: usize>: Sync {
+    /// What errors call it.
+    const NAME: &'static str;
+
+    /// The CPU kernel, on pieces of one length. It must be `#[inline(always)]` to use the machine's registers.
+    fn piece<T: Real>(&self, x: [&mut [T]; K], g: &[T]);
+}
+
+/// One parameter's share of a step.
+pub(crate) struct Share<'a, R, const K: usize> {
+    pub(crate) rule: R,
+    /// What changes.
+    pub(crate) x: [Tensor; K],
+    pub(crate) g: &'a Tensor,
+}
+
+/// Tensors that are written at once: each is a level of recursion.
+const MAX_OPEN: usize = 192;
+
+/// One step of many parameters on the CPU, as one list of work, in which memory is read and written once.
+///
+/// # Errors
+/// As [`update`]; parameters before the one at fault may have changed then.
+pub(crate) fn step_all<R: Step<K>, const K: usize>(shares: &[Share<'_, R, K>]) -> Result<()> {
+    let of_some = shares.iter().filter(|share| share.g.elem_count() != 0).collect::<Vec<_>>();
+    for run in of_some.chunk_by(|a, b| a.g.dtype() == b.g.dtype()) {
+        for group in run.chunks((MAX_OPEN / K).max(1)) {
+            dispatch!(R::NAME, group[0].g.dtype(), T => step_group::<T, R, K>(group)?);
+        }
+    }
+    Ok(())
+}
+
+fn step_group<T: Real, R: Step<K>, const K: usize>(group: &[&Share<'_, R, K>]) -> Result<()> {
+    let tensors: Vec<&Tensor> = group.iter().flat_map(|share| &share.x).collect();
+    open(&tensors, Vec::new(), &|slices: Vec<&mut [T]>| {
+        let guards: Vec<_> = group.iter().map(|share| share.g.storage_and_layout()).collect();
+        let (mut slices, mut pieces) = (slices.into_iter(), Vec::new());
+        for (share, (storage, layout)) in group.iter().zip(&guards) {
+            let g: &[T] = contiguous(R::NAME, cpu(storage)?, layout)?;
+            let mut x = [const { None }; K];
+            for (x, slice) in x.iter_mut().zip(&mut slices) {
+                same_lengths(R::NAME, g.len(), &[&*slice])?;
+                *x = Some(slice.chunks_mut(PIECE));
+            }
+            for g in g.chunks(PIECE) {
+                let x = x.each_mut().map(|x| x.as_mut().and_then(Iterator::next).unwrap_or_default());
+                pieces.push((&share.rule, x, g));
+            }
+        }
+        threads::for_each_chunk(&mut pieces, 1, |_, pieces| {
+            for (rule, x, g) in pieces {
+                let x = x.each_mut().map(|x| &mut **x);
+                vectorized(
+                    #[inline(always)]
+                    || rule.piece(x, g),
+                );
+            }
+        });
+        Ok(())
+    })
+}
+
+/// Runs `work` with the elements of all tensors writable at once, beside those that are `opened` already. candle gives
+/// those of one at a time, so each is opened inside of the one before.
+fn open<T: Real>(
+    tensors: &[&Tensor],
+    opened: Vec<&mut [T]>,
+    work: &dyn Fn(Vec<&mut [T]>) -> Result<()>,
+) -> Result<()> {
+    match tensors.split_first() {
+        Some((first, rest)) => first.inplace_op1(&Open { rest, opened: Cell::new(opened), work }),
+        None => work(opened),
+    }
+}
+
+struct Open<'a, T> {
+    rest: &'a [&'a Tensor],
+    opened: Cell<Vec<&'a mut [T]>>,
+    work: &'a dyn Fn(Vec<&mut [T]>) -> Result<()>,
+}
+
+impl<T: Real> InplaceOp1 for Open<'_, T> {
+    fn name(&self) -> &'static str {
+        "step"
+    }
+
+    fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let mut opened: Vec<&mut [T]> = self.opened.take();
+        opened.push(contiguous_mut(self.name(), x, layout)?);
+        open(self.rest, opened, self.work)
     }
 }
 
@@ -155,11 +247,8 @@ fn on_cpu<R: Measure<N>, const N: usize>(sources: [&Tensor; N], rule: &R) -> Res
                 || rule.piece(sources),
             )
         };
-        let n_pieces = len.div_ceil(PIECE);
-        if n_pieces <= 1 {
-            return Ok((0..n_pieces).map(piece).sum());
-        }
-        let sums: Vec<f64> = (0..n_pieces).into_par_iter().with_min_len(MIN_PIECES).map(piece).collect();
+        let mut sums = vec![0.0; len.div_ceil(PIECE)];
+        threads::for_each_chunk(&mut sums, 1, |i, sum| sum[0] = piece(i));
         Ok(sums.iter().sum())
     })
 }

@@ -1,6 +1,7 @@
 //! The number types the kernels work on.
 
 use super::gemm::Product;
+use super::math;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
@@ -26,8 +27,10 @@ pub(crate) trait Element:
     const ZERO: Self;
     const ONE: Self;
 
+    /// eˣ, in a form that loops over f32 are vectorised with.
     fn exp(self) -> Self;
-    fn ln(self) -> Self;
+    /// 1 − erf(x), likewise.
+    fn erfc(self) -> Self;
 
     /// The same number in f64. (candle's `to_f64` is not inlined, which would keep a loop from being vectorised.)
     fn widen(self) -> f64;
@@ -43,6 +46,10 @@ pub(crate) trait Element:
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Register<S>;
     /// a + b.
     fn sum<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S>;
+    /// a − b.
+    fn difference<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S>;
+    /// a·b.
+    fn times<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S>;
     /// a·b + c.
     fn mul_add<S: Simd>(
         simd: S,
@@ -64,16 +71,18 @@ pub(crate) trait Element:
 }
 
 macro_rules! element {
-    ($type:ty, $variant:ident, $register:ident, $split:ident, $split_mut:ident, $splat:ident, $add:ident, $mul_add:ident, $reduce:ident) => {
+    ($type:ty, $variant:ident, $exp:expr, $erfc:expr, $register:ident, $split:ident, $split_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident, $reduce:ident) => {
         impl Element for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
 
+            #[inline(always)]
             fn exp(self) -> Self {
-                self.exp()
+                $exp(self)
             }
-            fn ln(self) -> Self {
-                self.ln()
+            #[inline(always)]
+            fn erfc(self) -> Self {
+                $erfc(self)
             }
             #[inline(always)]
             fn widen(self) -> f64 {
@@ -97,6 +106,14 @@ macro_rules! element {
             #[inline(always)]
             fn sum<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S> {
                 simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn difference<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S> {
+                simd.$sub(a, b)
+            }
+            #[inline(always)]
+            fn times<S: Simd>(simd: S, a: Self::Register<S>, b: Self::Register<S>) -> Self::Register<S> {
+                simd.$mul(a, b)
             }
             #[inline(always)]
             fn mul_add<S: Simd>(
@@ -133,22 +150,30 @@ macro_rules! element {
 element!(
     f32,
     F32,
+    math::exp,
+    math::erfc,
     f32s,
     as_simd_f32s,
     as_mut_simd_f32s,
     splat_f32s,
     add_f32s,
+    sub_f32s,
+    mul_f32s,
     mul_add_e_f32s,
     reduce_sum_f32s
 );
 element!(
     f64,
     F64,
+    f64::exp,
+    candle_core::cpu::erf::erfc_f64,
     f64s,
     as_simd_f64s,
     as_mut_simd_f64s,
     splat_f64s,
     add_f64s,
+    sub_f64s,
+    mul_f64s,
     mul_add_e_f64s,
     reduce_sum_f64s
 );

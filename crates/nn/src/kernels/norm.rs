@@ -1,6 +1,6 @@
 //! Sums of squares in f64, with or without adding one gradient to another.
 
-use super::{Element, vectorized};
+use super::{Element, threads, vectorized};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -40,6 +40,17 @@ pub(crate) fn add<T: Element>(acc: &mut [T], x: &[T]) {
             || acc.iter_mut().zip(x).for_each(|(acc, x)| *acc += *x),
         );
     });
+}
+
+/// a + b.
+pub(crate) fn sum<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
+    threads::build(a.len(), PIECE, |i, piece| {
+        let (a, b) = (&a[i * PIECE..], &b[i * PIECE..]);
+        vectorized(
+            #[inline(always)]
+            || piece.extend(a.iter().zip(b).map(|(a, b)| *a + *b)),
+        );
+    })
 }
 
 /// Registers that are added to a running sum before it is widened to f64: sixteen positive terms in f32 are off by

@@ -71,6 +71,22 @@ pub(crate) fn build<T: Copy + Send>(
     x
 }
 
+/// [`build`], where each piece of the vector goes with a piece of `beside`, `beside_len` long but for the last.
+pub(crate) fn build_beside<T: Copy + Send, U: Send>(
+    n: usize,
+    len: usize,
+    beside: &mut [U],
+    beside_len: usize,
+    work: impl Fn(usize, &mut Unwritten<'_, T>, &mut [U]) + Sync,
+) -> Vec<T> {
+    let (m, beside) = (beside.len(), Shared::new(beside));
+    build(n, len, |i, piece| {
+        let from = (i * beside_len).min(m);
+        // SAFETY: pieces do not overlap, and each is taken once.
+        work(i, piece, unsafe { beside.part(from, beside_len.min(m - from)) });
+    })
+}
+
 /// Memory that is written from its start to its end.
 pub(crate) struct Unwritten<'a, T> {
     at: usize,
@@ -105,6 +121,16 @@ impl<'a, T: Copy> Unwritten<'a, T> {
         self.at += rest.len();
         // SAFETY: all of it has just been written.
         unsafe { &mut *(std::ptr::from_mut(rest) as *mut [T]) }
+    }
+
+    /// The next `n` numbers to be overwritten, set to `value` first.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, n: usize, value: T) -> &mut [T] {
+        let next = &mut self.memory[self.at..self.at + n];
+        next.fill(MaybeUninit::new(value));
+        self.at += n;
+        // SAFETY: all of it has just been written.
+        unsafe { &mut *(std::ptr::from_mut(next) as *mut [T]) }
     }
 
     /// Where the rest begins, for a kernel that writes all of it.

@@ -31,13 +31,6 @@ pub fn causal_self_attention(width: usize, heads: usize, vb: VarBuilder<'_>) -> 
 
 impl Module for CausalSelfAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, positions, width) = x.dims3()?;
-        let qkv = self.qkv.forward(x)?;
-        let part = |i: usize| {
-            let part = qkv.narrow(2, i * width, width)?.contiguous()?;
-            part.reshape((n, positions, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
-        };
-        let y = ops::causal_attention(&part(0)?, &part(1)?, &part(2)?)?;
-        self.projection.forward(&y.transpose(1, 2)?.contiguous()?.reshape((n, positions, width))?)
+        self.projection.forward(&ops::causal_self_attention(&self.qkv.forward(x)?, self.heads)?)
     }
 }

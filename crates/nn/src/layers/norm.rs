@@ -134,16 +134,13 @@ pub fn ghost_batch_norm(channels: usize, ghost: usize, vb: VarBuilder<'_>) -> Re
 
 impl Module for LayerNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let last = x.rank().saturating_sub(1);
-        ops::scale_shift(&ops::normalize(x, Over::Last, self.epsilon)?, &self.weight, &self.bias, last)
+        ops::layer_norm(x, &self.weight, &self.bias, self.epsilon)
     }
 }
 
 impl Module for RmsNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let last = x.rank().saturating_sub(1);
-        let zero = self.weight.zeros_like()?.detach();
-        ops::scale_shift(&ops::normalize_by_rms(x, self.epsilon)?, &self.weight, &zero, last)
+        ops::rms_norm(x, &self.weight, self.epsilon)
     }
 }
 

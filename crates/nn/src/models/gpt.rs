@@ -1,7 +1,7 @@
 //! A small language model: a decoder of transformer blocks with the norms before (Radford et al. 2019).
 
 use crate::layers::{self, CausalSelfAttention, Dropout, Embedding, LayerNorm, Linear};
-use crate::ops::Activation;
+use crate::ops::{self, Activation};
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, ModuleT, VarBuilder};
 
@@ -84,12 +84,12 @@ impl ModuleT for Gpt {
         let (n, positions) = ids.dims2()?;
         // One row of positions for each example, so that each example uses them itself.
         let at = Tensor::arange(0, positions as u32, ids.device())?.broadcast_as((n, positions))?;
-        let mut x = (self.tokens.forward(ids)? + self.positions.forward(&at.contiguous()?)?)?;
+        let mut x = ops::add(&self.tokens.forward(ids)?, &self.positions.forward(&at.contiguous()?)?)?;
         for block in &self.blocks {
             let y = block.attention.forward(&block.attention_norm.forward(&x)?)?;
-            x = (x + block.drops[0].forward_t(&y, train)?)?;
+            x = ops::add(&x, &block.drops[0].forward_t(&y, train)?)?;
             let y = block.feed_out.forward(&block.feed_in.forward(&block.feed_norm.forward(&x)?)?)?;
-            x = (x + block.drops[1].forward_t(&y, train)?)?;
+            x = ops::add(&x, &block.drops[1].forward_t(&y, train)?)?;
         }
         self.head.forward(&self.norm.forward(&x)?)
     }

@@ -3,7 +3,8 @@
 use super::embedding::id_slice;
 use super::linear::cpu;
 use super::plain;
-use crate::kernels::Element;
+use super::saved::Saved;
+use crate::kernels::cross_entropy::Targets;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::tape::apply2;
 use candle_core::backend::BackendStorage;
@@ -18,7 +19,7 @@ pub struct CrossEntropyConfig {
     pub ignore_index: Option<u32>,
 }
 
-/// The sum (not the mean) over examples of the cross-entropy: `logits` is (n, classes), `targets` (n) of
+/// The sum (not the mean) over examples of the cross-entropy: `logits` is (…, classes), `targets` (…) of
 /// u32 class numbers; returns a scalar.
 ///
 /// # Errors
@@ -33,8 +34,10 @@ pub fn cross_entropy_sum(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`cross_entropy_sum`]; a smoothing outside [0, 1].
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, config: CrossEntropyConfig) -> Result<Tensor> {
-    let (n, n_classes) = logits.dims2()?;
-    if targets.dims() != [n] || n_classes == 0 {
+    let Some((n_classes, rows)) = logits.dims().split_last() else {
+        candle_core::bail!("cross_entropy: logits without dimensions");
+    };
+    if targets.dims() != rows || *n_classes == 0 || rows.is_empty() {
         candle_core::bail!(
             "cross_entropy: targets {:?} do not fit logits {:?}",
             targets.shape(),
@@ -47,44 +50,21 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, config: CrossEntropyConf
     if !logits.device().is_cpu() {
         return plain::cross_entropy(logits, targets, config);
     }
-    apply2(&logits.contiguous()?, &targets.contiguous()?, CrossEntropyOp { config })
+    let op = CrossEntropyOp { config, n_classes: *n_classes, normalizers: Saved::default() };
+    apply2(&logits.contiguous()?, &targets.contiguous()?, op)
 }
 
 struct CrossEntropyOp {
     config: CrossEntropyConfig,
-}
-
-/// The largest logit and the logarithm of Σ exp(logit − largest).
-fn log_normalizer<T: Element>(row: &[T]) -> (T, T) {
-    let largest = row.iter().copied().fold(row[0], |a, b| if a < b { b } else { a });
-    let mut sum = T::ZERO;
-    row.iter().for_each(|v| sum += (*v - largest).exp());
-    (largest, sum.ln())
+    n_classes: usize,
+    /// The largest logit of each row and Σ exp(logit − largest).
+    normalizers: Saved,
 }
 
 impl CrossEntropyOp {
-    fn backward<T: Element>(&self, logits: &Tensor, targets: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let n_classes = logits.dim(1)?;
-        let scale = T::from_f64(dy.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?);
-        let ((x_storage, x_layout), (t_storage, t_layout)) =
-            (logits.storage_and_layout(), targets.storage_and_layout());
-        let x: &[T] = contiguous(self.name(), cpu(&x_storage)?, x_layout)?;
-        let targets = id_slice(cpu(&t_storage)?, t_layout)?;
-        let smoothing = self.config.label_smoothing;
-        let (hit, spread) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / n_classes as f64));
-        let mut dx = Vec::with_capacity(x.len());
-        for (row, target) in x.chunks(n_classes).zip(targets) {
-            if self.config.ignore_index == Some(*target) {
-                dx.resize(dx.len() + n_classes, T::ZERO);
-                continue;
-            }
-            let (largest, log_sum) = log_normalizer(row);
-            for (class, v) in row.iter().enumerate() {
-                let p = (*v - largest - log_sum).exp() - spread;
-                dx.push(scale * if class == *target as usize { p - hit } else { p });
-            }
-        }
-        Tensor::from_vec(dx, logits.shape(), logits.device())
+    fn rows<'a>(&self, targets: &'a [u32]) -> Targets<'a> {
+        let CrossEntropyConfig { label_smoothing, ignore_index } = self.config;
+        Targets { targets, n_classes: self.n_classes, ignored: ignore_index, smoothing: label_smoothing }
     }
 }
 
@@ -100,27 +80,16 @@ impl CustomOp2 for CrossEntropyOp {
         targets: &CpuStorage,
         t_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (_, n_classes) = x_layout.shape().dims2()?;
-        let targets = id_slice(targets, t_layout)?;
+        let rows = self.rows(id_slice(targets, t_layout)?);
+        if let Some((i, target)) = rows.first_unknown() {
+            candle_core::bail!(
+                "cross_entropy: target {target} of row {i} is not one of the {} classes",
+                self.n_classes
+            );
+        }
         let storage = dispatch!(self.name(), x.dtype(), T => {
-            let x: &[T] = contiguous(self.name(), x, x_layout)?;
-            let mut sum = 0.0f64;
-            let smoothing = self.config.label_smoothing;
-            for (i, (row, target)) in x.chunks(n_classes).zip(targets).enumerate() {
-                if self.config.ignore_index == Some(*target) {
-                    continue;
-                }
-                let Some(logit) = row.get(*target as usize) else {
-                    candle_core::bail!("cross_entropy: target {target} of row {i} is not one of the {n_classes} classes");
-                };
-                let (largest, log_sum) = log_normalizer(row);
-                let normalizer = largest + log_sum;
-                sum += (1.0 - smoothing) * (normalizer - *logit).to_f64();
-                if smoothing != 0.0 {
-                    let all: f64 = row.iter().map(|v| (normalizer - *v).to_f64()).sum();
-                    sum += smoothing / n_classes as f64 * all;
-                }
-            }
+            let (sum, normalizers) = rows.forward::<T>(contiguous(self.name(), x, x_layout)?);
+            self.normalizers.keep(normalizers.into_flattened());
             T::to_cpu_storage_owned(vec![T::from_f64(sum)])
         });
         Ok((storage, ().into()))
@@ -133,7 +102,14 @@ impl CustomOp2 for CrossEntropyOp {
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = dispatch!(self.name(), x.dtype(), T => self.backward::<T>(x, targets, dy))?;
-        Ok((Some(dx), None))
+        let scale = dy.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+        dispatch!(self.name(), x.dtype(), T => {
+            let ((x_storage, x_layout), (t_storage, t_layout)) = (x.storage_and_layout(), targets.storage_and_layout());
+            let values: &[T] = contiguous(self.name(), cpu(&x_storage)?, x_layout)?;
+            let normalizers = self.normalizers.get::<T>(self.name())?.as_chunks::<2>().0;
+            let rows = self.rows(id_slice(cpu(&t_storage)?, t_layout)?);
+            let dx = rows.backward(values, normalizers, T::from_f64(scale));
+            Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), None))
+        })
     }
 }

@@ -4,6 +4,7 @@ use super::linear::cpu;
 use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
+use crate::kernels::gather::{gather, scatter_add};
 use crate::sink::{self, Use};
 use crate::tape::apply2;
 use candle_core::backend::BackendStorage;
@@ -38,13 +39,8 @@ impl EmbeddingOp {
         let ((ids_storage, ids_layout), (dy_storage, dy_layout)) =
             (ids.storage_and_layout(), dy.storage_and_layout());
         let dy_values: &[T] = contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?;
-        let mut dw = vec![T::ZERO; weight.elem_count()];
-        if width != 0 {
-            for (id, dy) in id_slice(cpu(&ids_storage)?, ids_layout)?.iter().zip(dy_values.chunks(width)) {
-                let row = &mut dw[*id as usize * width..][..width];
-                row.iter_mut().zip(dy).for_each(|(w, v)| *w += *v);
-            }
-        }
+        let ids = id_slice(cpu(&ids_storage)?, ids_layout)?;
+        let dw = scatter_add(weight.elem_count(), width, ids, dy_values);
         Tensor::from_vec(dw, weight.shape(), weight.device())
     }
 }
@@ -68,9 +64,7 @@ impl CustomOp2 for EmbeddingOp {
         }
         let storage = dispatch!(self.name(), weight.dtype(), T => {
             let weight: &[T] = contiguous(self.name(), weight, w_layout)?;
-            let mut y = Vec::with_capacity(ids.len() * width);
-            ids.iter().for_each(|id| y.extend_from_slice(&weight[*id as usize * width..][..width]));
-            T::to_cpu_storage_owned(y)
+            T::to_cpu_storage_owned(gather(weight, width, ids))
         });
         let mut dims = ids_layout.dims().to_vec();
         dims.push(width);

@@ -1,5 +1,7 @@
 //! y = act(x·wᵀ + b).
 
+use super::activation::times_slopes;
+use super::saved::Saved;
 use super::{Activation, plain};
 use crate::kernels::element::{contiguous, dispatch, relu, relu_gradient};
 use crate::kernels::gemm::{Matrix, Nothing, product};
@@ -39,14 +41,14 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
     if !x.device().is_cpu() {
         return plain::linear(x, weight, bias, activation);
     }
-    let (activation, after) = activation.fused();
-    let op = LinearOp { activation };
-    after.apply(&apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, op)?)
+    let op = LinearOp { activation, slopes: Saved::default() };
+    apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, op)
 }
 
 struct LinearOp {
-    /// Identity or ReLU.
     activation: Activation,
+    /// Of a smooth activation.
+    slopes: Saved,
 }
 
 impl CustomOp3 for LinearOp {
@@ -69,13 +71,17 @@ impl CustomOp3 for LinearOp {
         if let Some(last) = dims.last_mut() {
             *last = out;
         }
-        let storage = dispatch!(self.name(), x.dtype(), T => T::to_cpu_storage_owned(forward::<T>(
-            contiguous(self.name(), x, x_layout)?,
-            contiguous(self.name(), w, w_layout)?,
-            contiguous(self.name(), b, b_layout)?,
-            (n, inner, out),
-            self.activation,
-        )));
+        let storage = dispatch!(self.name(), x.dtype(), T => {
+            let mut y = forward::<T>(
+                contiguous(self.name(), x, x_layout)?,
+                contiguous(self.name(), w, w_layout)?,
+                contiguous(self.name(), b, b_layout)?,
+                (n, inner, out),
+                self.activation,
+            );
+            self.activation.apply_in_place(&mut y, &self.slopes);
+            T::to_cpu_storage_owned(y)
+        });
         Ok((storage, dims.into()))
     }
 
@@ -87,7 +93,13 @@ impl CustomOp3 for LinearOp {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        dispatch!(self.name(), x.dtype(), T => backward::<T>(x, w, b, y, dy, self.activation))
+        dispatch!(self.name(), x.dtype(), T => {
+            if self.activation.is_smooth() {
+                let dz = times_slopes::<T>(dy, &self.slopes)?;
+                return backward::<T>(x, w, b, y, &dz, Activation::Identity);
+            }
+            backward::<T>(x, w, b, y, dy, self.activation)
+        })
     }
 }
 

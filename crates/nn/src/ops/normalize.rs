@@ -1,9 +1,10 @@
 //! Mean 0 and variance 1 over parts of a tensor: what all normalisation layers share.
 
 use super::linear::cpu;
-use super::plain;
+use super::{norm, plain};
 use crate::kernels::element::{contiguous, dispatch};
-use crate::kernels::normalize::{Center, Sets, backward, forward};
+use crate::kernels::normalize::{Channels, backward, forward};
+use crate::kernels::rows::Center;
 use crate::sink;
 use crate::tape::apply1;
 use candle_core::backend::BackendStorage;
@@ -45,35 +46,43 @@ fn apply(x: &Tensor, over: Over, center: Center, epsilon: f64) -> Result<Tensor>
     if !(0.0 <= epsilon && epsilon.is_finite()) {
         candle_core::bail!("normalize: ε is {epsilon}, but must be finite and at least 0");
     }
-    let sets = sets(x.shape(), over)?;
+    let parts = parts(x.shape(), over)?;
     if x.elem_count() == 0 {
         return Ok(x.clone());
     }
     if !x.device().is_cpu() {
         return plain::normalize(x, over, center == Center::Mean, epsilon);
     }
-    apply1(&x.contiguous()?, NormalizeOp { sets, center, epsilon })
+    match parts {
+        Parts::Rows(len) => norm::normalize_rows(x, len, center, epsilon),
+        Parts::Channels(sets) => apply1(&x.contiguous()?, NormalizeOp { sets, epsilon }),
+    }
 }
 
-fn sets(shape: &Shape, over: Over) -> Result<Sets> {
+enum Parts {
+    /// So many numbers one after the other.
+    Rows(usize),
+    Channels(Channels),
+}
+
+fn parts(shape: &Shape, over: Over) -> Result<Parts> {
     let dims = shape.dims();
     match (over, dims) {
-        (Over::Last, [.., last]) => Ok(Sets::Rows(*last)),
+        (Over::Last, [.., last]) => Ok(Parts::Rows(*last)),
         (Over::Batch, [_, channels, rest @ ..]) => {
-            Ok(Sets::Channels { channels: *channels, inner: rest.iter().product() })
+            Ok(Parts::Channels(Channels { channels: *channels, inner: rest.iter().product() }))
         }
         (Over::Groups(groups), [_, channels, rest @ ..])
             if groups != 0 && channels.is_multiple_of(groups) =>
         {
-            Ok(Sets::Rows(channels / groups * rest.iter().product::<usize>()))
+            Ok(Parts::Rows(channels / groups * rest.iter().product::<usize>()))
         }
         _ => candle_core::bail!("normalize: shape {shape:?} cannot be normalised over {over:?}"),
     }
 }
 
 struct NormalizeOp {
-    sets: Sets,
-    center: Center,
+    sets: Channels,
     epsilon: f64,
 }
 
@@ -85,13 +94,13 @@ impl CustomOp1 for NormalizeOp {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let storage = dispatch!(self.name(), x.dtype(), T => {
             let x: &[T] = contiguous(self.name(), x, layout)?;
-            T::to_cpu_storage_owned(forward(x, self.sets, self.center, self.epsilon))
+            T::to_cpu_storage_owned(forward(x, self.sets, self.epsilon))
         });
         Ok((storage, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        if sink::wants_examples() && matches!(self.sets, Sets::Channels { .. }) {
+        if sink::wants_examples() {
             candle_core::bail!(
                 "batch norm couples the examples of a batch, so their gradients have no norms of their own: use group norm"
             );
@@ -105,7 +114,6 @@ impl CustomOp1 for NormalizeOp {
                 contiguous(self.name(), cpu(&y_storage)?, y_layout)?,
                 contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?,
                 self.sets,
-                self.center,
                 self.epsilon,
             );
             Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))

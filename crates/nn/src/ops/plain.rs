@@ -12,7 +12,7 @@ use candle_core::{D, Result, Tensor};
 /// As there.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     // candle 0.11 reads a left side that is not contiguous as if it were where the right one is shared (PR #3758).
-    activate(x.contiguous()?.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?, activation)
+    self::activation(&x.contiguous()?.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?, activation)
 }
 
 /// Twin of [`conv2d`](super::conv2d()). What the last windows leave over is cut off first: candle's backward pass fails
@@ -35,7 +35,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) ->
         let used = padded.narrow(2, 0, height)?.narrow(3, 0, width)?.contiguous()?;
         used.conv2d(weight, 0, stride, dilation, groups)?
     };
-    activate(y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?, activation)
+    self::activation(&y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?, activation)
 }
 
 /// Twin of [`conv1d`](super::conv1d()): patches gathered by index and one matrix product for each group, because
@@ -61,7 +61,7 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) ->
     };
     let y = Tensor::cat(&(0..groups).map(of_group).collect::<Result<Vec<_>>>()?, 1)?;
     let y = y.broadcast_add(bias)?.reshape((n, out_length, out))?.transpose(1, 2)?.contiguous()?;
-    activate(y, activation)
+    self::activation(&y, activation)
 }
 
 /// Twin of [`max_pool2d`](super::max_pool2d()): the windows side by side, and a gather at each one's argmax.
@@ -143,6 +143,42 @@ pub fn scale_shift(x: &Tensor, scale: &Tensor, shift: &Tensor, channel: usize) -
     x.broadcast_mul(&scale.reshape(dims.as_slice())?)?.broadcast_add(&shift.reshape(dims)?)
 }
 
+/// Twin of [`layer_norm`](super::layer_norm()).
+///
+/// # Errors
+/// As there.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor> {
+    scale_shift(&rows_normalized(x, true, epsilon)?, weight, bias, x.rank() - 1)
+}
+
+/// Twin of [`rms_norm`](super::rms_norm()).
+///
+/// # Errors
+/// As there.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let zero = weight.zeros_like()?.detach();
+    scale_shift(&rows_normalized(x, false, epsilon)?, weight, &zero, x.rank() - 1)
+}
+
+fn rows_normalized(x: &Tensor, center: bool, epsilon: f64) -> Result<Tensor> {
+    if x.elem_count() == 0 { Ok(x.clone()) } else { normalize(x, Over::Last, center, epsilon) }
+}
+
+/// Twin of [`causal_self_attention`](super::causal_self_attention()).
+///
+/// # Errors
+/// As there.
+pub fn causal_self_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (n, positions, width) = qkv.dims3()?;
+    let width = width / 3;
+    let part = |i: usize| {
+        let part = qkv.narrow(2, i * width, width)?.contiguous()?;
+        part.reshape((n, positions, heads, width / heads))?.transpose(1, 2)?.contiguous()
+    };
+    let y = super::causal_attention(&part(0)?, &part(1)?, &part(2)?)?;
+    y.transpose(1, 2)?.contiguous()?.reshape((n, positions, width))
+}
+
 /// Twin of [`embedding`](super::embedding()).
 ///
 /// # Errors
@@ -166,7 +202,8 @@ pub fn cross_entropy_sum(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As there.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, config: CrossEntropyConfig) -> Result<Tensor> {
-    let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+    let (logits, targets) = (logits.flatten_to(logits.rank() - 2)?, &targets.flatten_all()?);
+    let log_p = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
     let ignored = config.ignore_index.map(|index| targets.eq(index)).transpose()?;
     // An ignored row needs a class all the same; its share is 0.
     let classes = match &ignored {
@@ -183,9 +220,20 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, config: CrossEntropyConf
     rows.sum_all()?.neg()
 }
 
-fn activate(x: Tensor, activation: Activation) -> Result<Tensor> {
+/// Twin of [`Activation::apply`].
+///
+/// # Errors
+/// As there.
+pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
+        Activation::Identity => Ok(x.clone()),
         Activation::Relu => x.relu(),
-        other => other.apply(&x),
+        // candle's own gradients of these two are right to six digits only.
+        Activation::Gelu => {
+            let inner = ((x + (x.sqr()?.mul(x)? * 0.044_715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
+            (inner.tanh()? + 1.0)?.mul(&(x * 0.5)?)
+        }
+        Activation::GeluErf => ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?.mul(&(x * 0.5)?),
+        Activation::Silu => x.silu(),
     }
 }

@@ -5,7 +5,8 @@ use super::config::{above_zero, at_least_zero, share};
 use super::state::{Buffers, Ledger};
 use super::steps::{Accumulate, AdamStep, Corrected, InverseRoot, root_correction};
 use super::{Groups, Optimizer};
-use crate::update::{update, update_var};
+use crate::ops::plain_device;
+use crate::update::{Real, Share, Step, step_all, update, update_var};
 use crate::{Gradients, Parameters};
 use candle_core::{Result, Tensor};
 use std::collections::BTreeMap;
@@ -111,19 +112,25 @@ impl Optimizer for Adam {
         let Self { beta1, beta2, .. } = *self;
         let turns = self.ledger.begin(parameters, gradients, learning_rate, self.weight_decay)?;
         let corrected = Corrected::new(beta1, beta2, self.epsilon, self.ledger.n_steps());
+        let mut shares = Vec::with_capacity(turns.len());
         for turn in turns {
             let (m, v) = (&mut self.first[turn.i], &mut self.second[turn.i]);
             let (inside, beside) =
                 if self.is_decoupled { (0.0, turn.weight_decay) } else { (turn.weight_decay, 0.0) };
-            moments(m, v, &turn.w, turn.g, [beta1, beta2], inside)?;
             let step = AdamStep {
                 rate: turn.learning_rate * corrected.rate,
                 epsilon: corrected.epsilon,
                 decay: turn.learning_rate * beside,
             };
-            update_var(&turn.w, [m, v], &step)?;
+            if plain_device(&turn.w) {
+                moments(m, v, &turn.w, turn.g, [beta1, beta2], inside)?;
+                update_var(&turn.w, [m, v], &step)?;
+                continue;
+            }
+            let rule = WholeStep { beta1, beta2, inside, step };
+            shares.push(Share { rule, x: [turn.w.as_tensor().clone(), m.clone(), v.clone()], g: turn.g });
         }
-        Ok(())
+        step_all(&shares)
     }
 
     fn preconditioner(&self) -> Result<Option<Vec<Tensor>>> {
@@ -146,6 +153,45 @@ impl Optimizer for Adam {
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.ledger.load(state, [&mut self.first, &mut self.second])
+    }
+}
+
+/// The moments and the step from them, with the bits of [`moments`] and [`AdamStep`] but in one pass over memory.
+struct WholeStep {
+    beta1: f64,
+    beta2: f64,
+    /// Decay in the gradient.
+    inside: f64,
+    step: AdamStep,
+}
+
+impl Step<3> for WholeStep {
+    const NAME: &'static str = "adam_step";
+
+    #[inline(always)]
+    fn piece<T: Real>(&self, [w, m, v]: [&mut [T]; 3], g: &[T]) {
+        if self.inside == 0.0 {
+            self.each(w, m, v, g, |g, _| g);
+        } else {
+            let decay = T::from_f64(self.inside);
+            self.each(w, m, v, g, |g, w| g + decay * w);
+        }
+    }
+}
+
+impl WholeStep {
+    #[inline(always)]
+    fn each<T: Real>(&self, w: &mut [T], m: &mut [T], v: &mut [T], g: &[T], u: impl Fn(T, T) -> T) {
+        let (keep1, take1) = (T::from_f64(self.beta1), T::from_f64(1.0 - self.beta1));
+        let (keep2, take2) = (T::from_f64(self.beta2), T::from_f64(1.0 - self.beta2));
+        let AdamStep { rate, epsilon, decay } = self.step;
+        let (rate, epsilon, decay) = (T::from_f64(rate), T::from_f64(epsilon), T::from_f64(decay));
+        for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
+            let u = u(*g, *w);
+            *m = keep1 * *m + take1 * u;
+            *v = keep2 * *v + take2 * (u * u);
+            *w -= decay * *w + rate * *m / (v.root() + epsilon);
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use super::config::{at_least_zero, share};
 use super::state::{Buffers, Ledger};
 use super::steps::{Accumulate, Descend};
 use super::{Groups, Optimizer};
-use crate::update::{Real, Update, update_var};
+use crate::ops::plain_device;
+use crate::update::{Real, Share, Step, Update, step_all, update_var};
 use crate::{Gradients, Parameters};
 use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
@@ -73,22 +74,36 @@ impl Sgd {
 impl Optimizer for Sgd {
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
         let SgdConfig { momentum, dampening, nesterov, weight_decay } = self.config;
-        for turn in self.ledger.begin(parameters, gradients, learning_rate, weight_decay)? {
+        let turns = self.ledger.begin(parameters, gradients, learning_rate, weight_decay)?;
+        let take = if self.ledger.n_steps() == 1 { 1.0 } else { 1.0 - dampening };
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for turn in turns {
             let (w, g, rate, decay) = (&turn.w, turn.g, turn.learning_rate, turn.weight_decay);
             let Some(velocity) = &mut self.velocity else {
-                update_var(w, [g], &Descend { rate, decay })?;
+                let rule = Descend { rate, decay };
+                if plain_device(w) {
+                    update_var(w, [g], &rule)?;
+                } else {
+                    without.push(Share { rule, x: [w.as_tensor().clone()], g });
+                }
                 continue;
             };
             let v = &mut velocity[turn.i];
-            let take = if self.ledger.n_steps() == 1 { 1.0 } else { 1.0 - dampening };
-            Accumulate { keep: momentum, take, decay, square: false }.apply(v, g, w)?;
+            let accumulate = Accumulate { keep: momentum, take, decay, square: false };
+            if !plain_device(w) {
+                let rule = WholeStep { accumulate, rate, nesterov };
+                with.push(Share { rule, x: [w.as_tensor().clone(), v.clone()], g });
+                continue;
+            }
+            accumulate.apply(v, g, w)?;
             if nesterov {
                 update_var(w, [g, v], &Nesterov { rate, momentum, decay })?;
             } else {
                 update_var(w, [v], &Descend { rate, decay: 0.0 })?;
             }
         }
-        Ok(())
+        step_all(&without)?;
+        step_all(&with)
     }
 
     fn state(&self) -> BTreeMap<String, Tensor> {
@@ -121,6 +136,32 @@ impl Update<2> for Nesterov {
 
     fn plain(&self, w: &Tensor, [g, v]: [&Tensor; 2]) -> Result<Tensor> {
         w - (((g + (w * self.decay)?)? + (v * self.momentum)?)? * self.rate)?
+    }
+}
+
+/// The velocity and the step from it, piece by piece, so that memory is read and written once.
+struct WholeStep {
+    accumulate: Accumulate,
+    rate: f64,
+    nesterov: bool,
+}
+
+impl Step<2> for WholeStep {
+    const NAME: &'static str = "sgd_momentum";
+
+    #[inline(always)]
+    fn piece<T: Real>(&self, [w, v]: [&mut [T]; 2], g: &[T]) {
+        let (rate, decay) = (self.rate, self.accumulate.decay);
+        if decay == 0.0 {
+            Update::piece(&self.accumulate, v, [g]);
+        } else {
+            Update::piece(&self.accumulate, v, [g, &*w]);
+        }
+        if self.nesterov {
+            Nesterov { rate, momentum: self.accumulate.keep, decay }.piece(w, [g, &*v]);
+        } else {
+            Update::piece(&Descend { rate, decay: 0.0 }, w, [&*v]);
+        }
     }
 }
 

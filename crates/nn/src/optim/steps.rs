@@ -1,6 +1,6 @@
 //! The updates that several optimizers are made of.
 
-use crate::update::{Real, Update, update};
+use crate::update::{Real, Step, Update, update};
 use candle_core::{Result, Tensor, Var};
 
 /// x ← keep·x + take·u or keep·x + take·u², where u = g + decay·w.
@@ -77,6 +77,15 @@ impl Update<1> for Descend {
 
     fn plain(&self, w: &Tensor, [u]: [&Tensor; 1]) -> Result<Tensor> {
         w - ((u + (w * self.decay)?)? * self.rate)?
+    }
+}
+
+impl Step<1> for Descend {
+    const NAME: &'static str = "descend";
+
+    #[inline(always)]
+    fn piece<T: Real>(&self, [w]: [&mut [T]; 1], g: &[T]) {
+        Update::piece(self, w, [g]);
     }
 }
 
