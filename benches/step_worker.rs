@@ -20,7 +20,10 @@ const USAGE: &str = "usage: step-worker
 MODEL is one of mlp, lenet, resnet, gpt with _sgd or _adamw; VARIANT is batchwise or candle.";
 
 fn main() -> ExitCode {
-    memory::keep_large_blocks();
+    // Where both sides are given one setting by the environment, that one holds.
+    if std::env::var_os("MALLOC_MMAP_THRESHOLD_").is_none() {
+        memory::keep_large_blocks();
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

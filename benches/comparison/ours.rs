@@ -39,6 +39,8 @@ impl OurStep {
         let model = build(workload.model, parameters.builder(1, DType::F32, &Device::Cpu))?;
         let optimizer = workload.optimizer().build(&parameters)?;
         let (inputs, targets) = batch(workload.model, n)?;
+        // A token for each position.
+        let targets = if workload.model == Model::Gpt { targets.reshape(inputs.shape())? } else { targets };
         Ok(Self { parameters, model, optimizer, gradients: Gradients::new(), inputs, targets })
     }
 
@@ -64,8 +66,10 @@ impl OurStep {
         let mut weight = 0.0;
         let recorded = Recorded::new(|| {
             let logits = self.model.forward_t(&self.inputs, true)?;
-            let logits = logits.flatten_to(logits.rank() - 2)?;
-            let loss = loss::cross_entropy(&logits, &self.targets)?;
+            let loss = match self.targets.rank() {
+                1 => loss::cross_entropy(&logits, &self.targets)?,
+                _ => loss::next_token(&logits, &self.targets)?,
+            };
             weight = loss.weight;
             Ok::<_, Error>(loss.sum)
         })?;
