@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// Numbers along k in a block: panels stay in the nearest caches.
 const BLOCK_K: usize = 512;
+/// The same where a tile is contiguous along its rows and not packed: each k is a line of the cache, or two.
+const BLOCK_IN_PLACE: usize = 128;
 /// Columns in a block, so that all its packed panels stay in a core's second cache.
 const BLOCK_COLUMNS: usize = 1024;
 /// Tiles with at most so many numbers along k are read where they are.
@@ -82,7 +84,13 @@ pub(super) unsafe fn product<F: Finish<f32>>(
         is_low: q.rows <= path.wide_rows,
     };
     // A turned result is not summed in memory.
-    let n_k = if is_turned { 1 } else { k.div_ceil(BLOCK_K) };
+    let n_k = if is_turned || k <= SHORT {
+        1
+    } else if q.col_stride != 1 && !plan.packs_q {
+        k.div_ceil(BLOCK_IN_PLACE)
+    } else {
+        k.div_ceil(BLOCK_K)
+    };
     let n_columns = p.cols.div_ceil(BLOCK_COLUMNS);
     let panel = path.panel();
     let longest_k = k.div_ceil(n_k);
