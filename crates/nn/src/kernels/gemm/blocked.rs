@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// Numbers along k in a block: panels stay in the nearest caches.
 const BLOCK_K: usize = 512;
+/// The same where a tile is contiguous along its rows and not packed: each k is a line of the cache, or two.
+const BLOCK_IN_PLACE: usize = 128;
 /// Columns in a block, so that all its packed panels stay in a core's second cache.
 const BLOCK_COLUMNS: usize = 1024;
 /// Tiles with at most so many numbers along k are read where they are.
@@ -16,10 +18,12 @@ const SHORT: usize = 256;
 const PAGE: usize = 1024;
 /// So many numbers stay in a core's second cache.
 const NEAR: usize = 1 << 18;
-/// Panels and tiles of one piece of work.
+/// Panels and tiles of one piece of work, at most.
 const PANELS: usize = 4;
 const TILES: usize = 4;
-/// Columns of a piece.
+/// Fewer pieces than this are cut smaller, so that threads end at the same time.
+const PIECES: usize = 16;
+/// Columns of a piece, at most.
 const PIECE: usize = PANELS * MAX_PANEL;
 
 /// Numbers `len·i/n` to `len·(i+1)/n`.
@@ -80,7 +84,13 @@ pub(super) unsafe fn product<F: Finish<f32>>(
         is_low: q.rows <= path.wide_rows,
     };
     // A turned result is not summed in memory.
-    let n_k = if is_turned { 1 } else { k.div_ceil(BLOCK_K) };
+    let n_k = if is_turned || k <= SHORT {
+        1
+    } else if q.col_stride != 1 && !plan.packs_q {
+        k.div_ceil(BLOCK_IN_PLACE)
+    } else {
+        k.div_ceil(BLOCK_K)
+    };
     let n_columns = p.cols.div_ceil(BLOCK_COLUMNS);
     let panel = path.panel();
     let longest_k = k.div_ceil(n_k);
@@ -122,6 +132,25 @@ fn turns(path: &Path, a: Matrix<'_, f32>, b: Matrix<'_, f32>) -> bool {
     let direct = m * k * n.next_multiple_of(panel) + TURN * n * k;
     let turned = n * k * m.next_multiple_of(panel) + TURN * m * (k + n);
     turned < direct
+}
+
+/// How many pieces there are along the rows of tiles, and of panels.
+fn coarsest(n_tiles: usize, n_panels: usize) -> (usize, usize) {
+    (n_tiles.div_ceil(TILES), n_panels.div_ceil(PANELS))
+}
+
+/// The same for several threads, however many these are.
+fn grid(n_tiles: usize, n_panels: usize) -> (usize, usize) {
+    let mut grid = coarsest(n_tiles, n_panels);
+    while grid.0 * grid.1 < PIECES && grid != (n_tiles, n_panels) {
+        // Along the side where pieces are longer.
+        if n_panels * grid.0 < n_tiles * grid.1 {
+            grid.0 = (2 * grid.0).min(n_tiles);
+        } else {
+            grid.1 = (2 * grid.1).min(n_panels);
+        }
+    }
+    grid
 }
 
 struct Block<'a> {
@@ -167,17 +196,14 @@ impl Block<'_> {
                 self.pack_tile(first + i - n_panels)
             }
         });
-        let n_groups = n_tiles.div_ceil(TILES);
+        let grid = if is_parallel { grid(n_tiles, n_panels) } else { coarsest(n_tiles, n_panels) };
         // Neighbouring pieces share rows of the result where a core's second cache holds all panels, else panels.
         let goes_along_rows = self.k.len() * self.columns.len() <= NEAR;
-        // SAFETY: the caller's promise; pieces do not overlap.
-        let n_across = n_panels.div_ceil(PANELS);
-        each(is_parallel, n_groups * n_across, |i| unsafe {
-            if goes_along_rows {
-                self.piece(i / n_across, i % n_across, finish);
-            } else {
-                self.piece(i % n_groups, i / n_groups, finish);
-            }
+        each(is_parallel, grid.0 * grid.1, |i| {
+            let (i, j) = if goes_along_rows { (i / grid.1, i % grid.1) } else { (i % grid.0, i / grid.0) };
+            let (tiles, panels) = (part(n_tiles, i, grid.0), part(n_panels, j, grid.1));
+            // SAFETY: the caller's promise; pieces do not overlap, and have no more than TILES and PANELS.
+            unsafe { self.piece(tiles, panels, finish) }
         });
     }
 
@@ -227,18 +253,15 @@ impl Block<'_> {
         }
     }
 
-    /// The tiles of a group of tiles and a group of panels.
+    /// A few tiles and panels.
     ///
     /// # Safety
     /// As of [`product`]; what this block packs is packed; nobody else has this piece.
-    unsafe fn piece<F: Finish<f32>>(&self, row_group: usize, panel_group: usize, finish: &F) {
-        let Plan { path, q, p, is_turned, n_tiles, .. } = *self.plan;
-        let panel = path.panel();
-        let first_tile = row_group * TILES;
-        let n = TILES.min(n_tiles - first_tile);
-        let tiles: [Rows; TILES] = std::array::from_fn(|i| self.rows(first_tile + i.min(n - 1)));
+    unsafe fn piece<F: Finish<f32>>(&self, tiles: Range<usize>, panels: Range<usize>, finish: &F) {
+        let Plan { path, q, p, is_turned, .. } = *self.plan;
+        let (panel, n) = (path.panel(), tiles.len());
+        let tiles: [Rows; TILES] = std::array::from_fn(|i| self.rows(tiles.start + i.min(n - 1)));
         let tiles = &tiles[..n];
-        let panels = panel_group * PANELS..((panel_group + 1) * PANELS).min(self.n_panels());
         let all_rows = tiles[0].rows.start..tiles[n - 1].rows.end;
         let first_column = self.columns.start + panels.start * panel;
         let all_columns = first_column..self.columns.end.min(self.columns.start + panels.end * panel);

@@ -204,18 +204,18 @@ unsafe fn rows<S: Simd, const R: usize, const K: usize>(
         while at + S::LANES <= n {
             let mut sums = [S::splat(0.0); R];
             if add {
-                for r in 0..R {
-                    sums[r] = S::load(c.add(r * c_stride + at));
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::load(c.add(r * c_stride + at));
                 }
             }
             for k in 0..K {
                 let y = S::load(p.add(k * p_stride + at));
-                for r in 0..R {
-                    sums[r] = S::mul_add(x[r][k], y, sums[r]);
+                for (sum, x) in sums.iter_mut().zip(&x) {
+                    *sum = S::mul_add(x[k], y, *sum);
                 }
             }
-            for r in 0..R {
-                S::store(c.add(r * c_stride + at), sums[r]);
+            for (r, sum) in sums.iter().enumerate() {
+                S::store(c.add(r * c_stride + at), *sum);
             }
             at += S::LANES;
         }
@@ -236,13 +236,13 @@ unsafe fn part_of_rows<S: Simd, const R: usize, const K: usize>(
     c_stride: usize,
     add: bool,
 ) {
-    for r in 0..R {
+    for (r, x) in x.iter().enumerate() {
         // SAFETY: the promise of `rows`' caller.
         unsafe {
             let c = c.add(r * c_stride);
             let mut sum = if add { S::load_first(c, n) } else { S::splat(0.0) };
-            for k in 0..K {
-                sum = S::mul_add(x[r][k], S::load_first(p.add(k * p_stride), n), sum);
+            for (k, x) in x.iter().enumerate() {
+                sum = S::mul_add(*x, S::load_first(p.add(k * p_stride), n), sum);
             }
             S::store_first(c, sum, n);
         }

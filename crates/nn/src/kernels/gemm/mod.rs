@@ -148,6 +148,8 @@ unsafe fn run<T: Element, F: Finish<T>>(
     if m == 0 || n == 0 {
         return;
     }
+    // On every path, so that bits do not depend on who calls.
+    let _flush = threads::FlushDenormals::new();
     let is_parallel = is_parallel && PARALLEL_FROM <= m.saturating_mul(n).saturating_mul(k);
     // SAFETY: the caller's promise.
     unsafe {

@@ -5,8 +5,9 @@
 use super::micro::{DOT_COLUMNS, DOT_ROWS, Path};
 use super::{Finish, Matrix, Target, each, finish_block};
 
-/// Columns of a piece of work.
-const PIECE: usize = 32;
+/// The number of pieces of work, and the most columns of one.
+const PIECES: usize = 16;
+const MAX_PIECE: usize = 64;
 
 /// The most rows, or columns.
 const FEW: usize = 16;
@@ -34,8 +35,9 @@ pub(super) unsafe fn product<F: Finish<f32>>(
     let is_turned = FEW < a.rows;
     let (a, b) = if is_turned { (b.t(), a.t()) } else { (a, b) };
     let (k, n) = (a.cols, b.cols);
-    each(is_parallel, n.div_ceil(PIECE), |i| {
-        let columns = i * PIECE..((i + 1) * PIECE).min(n);
+    let piece = n.div_ceil(PIECES).next_multiple_of(DOT_COLUMNS).min(MAX_PIECE);
+    each(is_parallel, n.div_ceil(piece), |i| {
+        let columns = i * piece..((i + 1) * piece).min(n);
         for first in columns.clone().step_by(path.dot_columns) {
             let width = path.dot_columns.min(columns.end - first);
             // A column that is not there is computed from the last one, and left out.

@@ -265,7 +265,8 @@ fn by_the_crate(c: &mut [f32], a: Matrix<'_, f32>, b: Matrix<'_, f32>) {
     });
 }
 
-/// `RATES=8,128 cargo test --release -p batchwise-nn --lib rates -- --ignored --nocapture`
+/// Medians of long turns, or the best of short ones (`RATES_BEST=1`) where the machine has other work too:
+/// `RATES=8,128 RATES_LAYER=784x512 cargo test --release -p batchwise-nn --lib rates -- --ignored --nocapture`
 #[test]
 #[ignore = "measures"]
 fn rates() {
