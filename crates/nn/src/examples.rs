@@ -1,12 +1,11 @@
 //! Squared norms of the gradients of single examples, from how a parameter was used (theory.md §2).
 
-use crate::kernels::element::{contiguous, dispatch};
+use crate::kernels::element::{contiguous, dispatch, with_scratch};
 use crate::kernels::gemm::{Matrix, gemm};
-use crate::kernels::{Element, conv, norm};
+use crate::kernels::{Element, conv, norm, threads};
 use crate::ops::{cpu, id_slice};
 use crate::sink::Use;
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// ‖g_i‖² for each example i of a parameter of `len` elements.
@@ -32,17 +31,13 @@ pub(crate) fn norms2(uses: &[Use], len: usize, n: usize) -> Result<Vec<f64>> {
             return Ok(norms);
         }
         // Several uses of one parameter: their gradients are added before the norm is taken.
-        Ok((0..n)
-            .into_par_iter()
-            .map_init(
-                || vec![T::ZERO; len],
-                |gradient, example| {
-                    gradient.fill(T::ZERO);
-                    parts.iter().for_each(|part| part.add(example, gradient));
-                    norm::sum_of_squares_alone(gradient)
-                },
-            )
-            .collect())
+        Ok(threads::map(n, 1, |example| {
+            with_scratch(len, |gradient: &mut [T]| {
+                gradient.fill(T::ZERO);
+                parts.iter().for_each(|part| part.add(example, gradient));
+                norm::sum_of_squares_alone(gradient)
+            })
+        }))
     })
 }
 
@@ -77,7 +72,7 @@ const SERIAL: usize = 1 << 15;
 
 /// A number for each of `n` examples, each of which takes the reading of `len` numbers.
 fn each(n: usize, len: usize, one: impl Fn(usize) -> f64 + Send + Sync) -> Vec<f64> {
-    (0..n).into_par_iter().with_min_len((SERIAL / len.max(1)).max(1)).map(one).collect()
+    threads::map(n, SERIAL / len.max(1), one)
 }
 
 /// A use's tensors, made contiguous, with their storage held.
@@ -149,23 +144,18 @@ impl<T: Element> Part<'_, T> {
     fn alone(&self, n: usize) -> Option<Vec<f64>> {
         match self {
             // Only the rows that an example looked up have a gradient.
-            Self::Rows { ids, gradient, width, per_example } => Some(
-                (0..n)
-                    .into_par_iter()
-                    .map(|i| {
-                        let mut sums: HashMap<u32, Vec<T>> = HashMap::new();
-                        for row in i * per_example..(i + 1) * per_example {
-                            let sum = sums.entry(ids[row]).or_insert_with(|| vec![T::ZERO; *width]);
-                            sum.iter_mut().zip(&gradient[row * width..]).for_each(|(s, g)| *s += *g);
-                        }
-                        let mut norms: Vec<(u32, f64)> =
-                            sums.iter().map(|(id, sum)| (*id, norm::sum_of_squares_alone(sum))).collect();
-                        // In the order of the ids: a map's own order changes from run to run.
-                        norms.sort_by_key(|(id, _)| *id);
-                        norms.iter().map(|(_, norm)| norm).sum()
-                    })
-                    .collect(),
-            ),
+            Self::Rows { ids, gradient, width, per_example } => Some(threads::map(n, 1, |i| {
+                let mut sums: HashMap<u32, Vec<T>> = HashMap::new();
+                for row in i * per_example..(i + 1) * per_example {
+                    let sum = sums.entry(ids[row]).or_insert_with(|| vec![T::ZERO; *width]);
+                    sum.iter_mut().zip(&gradient[row * width..]).for_each(|(s, g)| *s += *g);
+                }
+                let mut norms: Vec<(u32, f64)> =
+                    sums.iter().map(|(id, sum)| (*id, norm::sum_of_squares_alone(sum))).collect();
+                // In the order of the ids: a map's own order changes from run to run.
+                norms.sort_by_key(|(id, _)| *id);
+                norms.iter().map(|(_, norm)| norm).sum()
+            })),
             _ => None,
         }
     }

@@ -124,14 +124,11 @@ unsafe impl GlobalAlloc for CountingAllocator {
 /// way, which depends on the clock. Call this once before a peak is measured and once more after the first
 /// step, when the kernels know how much they need: then the figure is the same on every run.
 pub fn allocate_workspaces() {
-    let work = || {
+    kernels::threads::on_each(|| {
         kernels::gemm::allocate_workspace();
         kernels::element::allocate_scratch::<f32>();
         kernels::element::allocate_scratch::<f64>();
-    };
-    // What is too small to be shared runs on the thread that asks for it: it needs its own too.
-    work();
-    rayon::broadcast(|_| work());
+    });
 }
 
 /// Tells the C library's allocator to keep large blocks for reuse instead of returning each to the

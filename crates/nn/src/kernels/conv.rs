@@ -3,8 +3,8 @@
 use super::element::{relu as relu_of, relu_gradient, with_scratch};
 use super::gemm::{Matrix, gemm};
 use super::norm;
-use super::{Element, vectorized};
-use rayon::prelude::*;
+use super::{Element, threads, vectorized};
+use std::sync::{Mutex, PoisonError};
 
 /// Sizes of a 2-D convolution; pairs are (rows, columns). A 1-D one has a single row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,9 +173,8 @@ impl Geometry {
 
 /// `relu?(conv(input, weight) + bias)`, NCHW.
 pub(crate) fn forward<T: Element>(g: &Geometry, input: &[T], weight: &[T], bias: &[T], relu: bool) -> Vec<T> {
-    let mut output = vec![T::ZERO; g.n * g.out_len()];
-    if output.is_empty() {
-        return output;
+    if g.n * g.out_len() == 0 {
+        return Vec::new();
     }
     let one = |out: &mut [T], input: &[T]| {
         with_scratch(g.patch() * g.pixels(), |columns: &mut [T]| {
@@ -189,15 +188,9 @@ pub(crate) fn forward<T: Element>(g: &Geometry, input: &[T], weight: &[T], bias:
             || add_bias(out, bias, g.pixels(), relu),
         );
     };
-    if g.in_len() == 0 {
-        output.par_chunks_mut(g.out_len()).for_each(|out| one(out, &[]));
-    } else {
-        output
-            .par_chunks_mut(g.out_len())
-            .zip(input.par_chunks(g.in_len()))
-            .for_each(|(out, input)| one(out, input));
-    }
-    output
+    threads::build(g.n * g.out_len(), g.out_len(), |i, out| {
+        one(out.filled(T::ZERO), &input[i * g.in_len()..][..g.in_len()]);
+    })
 }
 
 #[inline(always)]
@@ -339,7 +332,13 @@ pub(crate) fn backward<T: Element>(
             weight_norms2.chunks_mut(piece).zip(bias_rows.chunks_mut((piece * g.out_channels).max(1)));
         pieces.iter_mut().zip(parts).for_each(|(piece, part)| piece.examples = Some(part));
     }
-    pieces.into_par_iter().enumerate().for_each(|(i, piece)| work(i, piece));
+    let pieces: Vec<Mutex<Option<Piece<'_, T>>>> =
+        pieces.into_iter().map(|piece| Mutex::new(Some(piece))).collect();
+    threads::for_each(pieces.len(), |i| {
+        let piece = pieces[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+        piece.into_iter().for_each(|piece| work(i, piece));
+    });
+    drop(pieces);
 
     // Pieces are added in their order, so the sum does not depend on which thread came first.
     let mut pieces = sums.chunks(own_len.max(1));

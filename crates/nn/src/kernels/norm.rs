@@ -2,20 +2,20 @@
 
 use super::{Element, threads, vectorized};
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Elements per piece: fixed, so that the order of summation never depends on the threads.
 pub(crate) const PIECE: usize = 1 << 15;
 
 /// Pieces that one thread takes at least: fewer are done before another thread has woken up.
-pub(super) const MIN_PIECES: usize = 8;
+pub(super) const MIN_PIECES: usize = 4;
 
 /// Σ x², summed in f64.
 pub(crate) fn sum_of_squares<T: Element>(x: &[T]) -> f64 {
     if x.len() <= PIECE {
         return piece_squares(x);
     }
-    x.par_chunks(PIECE).with_min_len(MIN_PIECES).map(piece_squares).collect::<Vec<f64>>().iter().sum()
+    let piece = |i: usize| piece_squares(&x[i * PIECE..][..PIECE.min(x.len() - i * PIECE)]);
+    threads::map(x.len().div_ceil(PIECE), MIN_PIECES, piece).iter().sum()
 }
 
 /// The same on this thread alone.
@@ -28,17 +28,34 @@ pub(crate) fn add_and_square<T: Element>(acc: &mut [T], x: &[T]) -> f64 {
     if x.len() <= PIECE {
         return piece_add_and_square(acc, x);
     }
-    let pieces = acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).with_min_len(MIN_PIECES);
-    pieces.map(|(acc, x)| piece_add_and_square(acc, x)).collect::<Vec<f64>>().iter().sum()
+    let mut squares = vec![0.0; x.len().div_ceil(PIECE)];
+    {
+        let squares = threads::Rows::new(&mut squares, 1);
+        each_piece(acc, |i, acc| {
+            let square = piece_add_and_square(acc, &x[i * PIECE..][..acc.len()]);
+            squares.with(i, |slot| slot[0] = square);
+        });
+    }
+    squares.iter().sum()
 }
 
 /// `acc += x`.
 pub(crate) fn add<T: Element>(acc: &mut [T], x: &[T]) {
-    acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).with_min_len(MIN_PIECES).for_each(|(acc, x)| {
+    each_piece(acc, |i, acc| {
+        let x = &x[i * PIECE..];
         vectorized(
             #[inline(always)]
             || acc.iter_mut().zip(x).for_each(|(acc, x)| *acc += *x),
         );
+    });
+}
+
+/// Calls `work` for the pieces of `x`, in their order within [`MIN_PIECES`] of them.
+pub(super) fn each_piece<T: Send>(x: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
+    threads::for_each_chunk(x, MIN_PIECES * PIECE, |i, x| {
+        for (j, x) in x.chunks_mut(PIECE).enumerate() {
+            work(i * MIN_PIECES + j, x);
+        }
     });
 }
 

@@ -50,6 +50,35 @@ pub(crate) fn for_each_chunk<T: Send>(x: &mut [T], len: usize, work: impl Fn(usi
     });
 }
 
+/// A number for each of 0..n, which a thread makes `at_once` at a time.
+pub(crate) fn map<T: Copy + Send>(n: usize, at_once: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let at_once = at_once.max(1);
+    build(n, at_once, |i, piece| {
+        let from = i * at_once;
+        piece.extend((from..from + piece.left()).map(&work));
+    })
+}
+
+/// Calls `work` once on each thread that computes, the caller's included.
+pub(crate) fn on_each(work: impl Fn() + Sync) {
+    let n_threads = n_threads();
+    if n_threads <= 1 || IS_BUSY.get() {
+        return work();
+    }
+    let pool = POOL.get_or_init(Pool::start);
+    let Ok(_gate) = pool.gate.try_lock() else { return work() };
+    let n_threads = n_threads.min(pool.workers().len() + 1);
+    let n_come = AtomicUsize::new(0);
+    pool.run(n_threads, n_threads, &|_| {
+        // Nobody takes a second turn before all have taken their first.
+        n_come.fetch_add(1, AcqRel);
+        while n_come.load(Acquire) < n_threads {
+            thread::yield_now();
+        }
+        work();
+    });
+}
+
 /// A vector of `n` numbers written piece by piece, `len` long but for the last; each call of `work` must write its whole
 /// piece, which is checked where the build checks.
 ///
@@ -493,6 +522,18 @@ mod tests {
             }
         });
         assert_eq!(total.into_inner(), 4 * 200 * 15);
+    }
+
+    #[test]
+    fn each_thread_is_reached_once() {
+        for _ in 0..20 {
+            let seen = Mutex::new(Vec::new());
+            on_each(|| seen.lock().unwrap().push(thread::current().id()));
+            let seen = seen.into_inner().unwrap();
+            let mut distinct = std::collections::HashSet::new();
+            assert!(seen.iter().all(|id| distinct.insert(*id)) && !seen.is_empty());
+        }
+        assert_eq!(map(7, 3, |i| 2 * i), [0, 2, 4, 6, 8, 10, 12]);
     }
 
     #[test]

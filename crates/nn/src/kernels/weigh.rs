@@ -1,8 +1,7 @@
 //! Σ p·x² and Σ (p·x)² in f64, with or without adding x to a sum.
 
-use super::norm::{MIN_PIECES, PIECE, piece_add_and_square, piece_squares};
-use super::{Element, vectorized};
-use rayon::prelude::*;
+use super::norm::{MIN_PIECES, PIECE, each_piece, piece_add_and_square, piece_squares};
+use super::{Element, threads, vectorized};
 
 /// Sums that run side by side, so that they fill the machine's registers; fixed, so that no bit depends on these.
 const LANES: usize = 8;
@@ -12,8 +11,11 @@ pub(crate) fn weigh<T: Element>(x: &[T], p: &[T]) -> [f64; 3] {
     if x.len() <= PIECE {
         return piece_weigh(x, p);
     }
-    let pieces = x.par_chunks(PIECE).zip(p.par_chunks(PIECE)).with_min_len(MIN_PIECES);
-    total(&pieces.map(|(x, p)| piece_weigh(x, p)).collect::<Vec<_>>())
+    let piece = |i: usize| {
+        let range = i * PIECE..x.len().min((i + 1) * PIECE);
+        piece_weigh(&x[range.clone()], &p[range])
+    };
+    total(&threads::map(x.len().div_ceil(PIECE), MIN_PIECES, piece))
 }
 
 /// `acc += x`, returning the same sums from the same pass over memory; the sum and Σ x² have the bits they have without
@@ -22,9 +24,16 @@ pub(crate) fn add_and_weigh<T: Element>(acc: &mut [T], x: &[T], p: &[T]) -> [f64
     if x.len() <= PIECE {
         return piece_add_and_weigh(acc, x, p);
     }
-    let pieces = acc.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(p.par_chunks(PIECE));
-    let pieces = pieces.with_min_len(MIN_PIECES);
-    total(&pieces.map(|((acc, x), p)| piece_add_and_weigh(acc, x, p)).collect::<Vec<_>>())
+    let mut sums = vec![[0.0; 3]; x.len().div_ceil(PIECE)];
+    {
+        let sums = threads::Rows::new(&mut sums, 1);
+        each_piece(acc, |i, acc| {
+            let range = i * PIECE..i * PIECE + acc.len();
+            let piece = piece_add_and_weigh(acc, &x[range.clone()], &p[range]);
+            sums.with(i, |slot| slot[0] = piece);
+        });
+    }
+    total(&sums)
 }
 
 /// By sum, in the order of the pieces.

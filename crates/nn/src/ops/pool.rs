@@ -5,10 +5,10 @@ use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::pool::Windows;
+use crate::kernels::threads;
 use crate::tape::apply1;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
-use rayon::prelude::*;
 
 /// The windows of a pooling layer; `From<usize>` gives windows that do not overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,12 @@ fn pool(x: &Tensor, config: PoolConfig, kind: Kind) -> Result<Tensor> {
     apply1(&x.contiguous()?, PoolOp { windows, kind })
 }
 
+/// Planes that one piece of work takes.
+fn planes_at_once(plane: usize) -> usize {
+    const PIECE: usize = 1 << 13;
+    (PIECE / plane.max(1)).max(1)
+}
+
 struct PoolOp {
     windows: Windows,
     kind: Kind,
@@ -91,14 +97,18 @@ impl PoolOp {
             (x.storage_and_layout(), dy.storage_and_layout());
         let x_values: &[T] = contiguous(self.name(), cpu(&x_storage)?, x_layout)?;
         let dy_values: &[T] = contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?;
-        let mut dx = vec![T::ZERO; x_values.len()];
-        dx.par_chunks_mut(self.windows.plane())
-            .zip(x_values.par_chunks(self.windows.plane()))
-            .zip(dy_values.par_chunks(self.windows.out_plane()))
-            .for_each(|((dx, x), dy)| match self.kind {
-                Kind::Max => self.windows.max_backward(x, dy, dx),
-                Kind::Mean => self.windows.mean_backward(dy, dx),
-            });
+        let (plane, out_plane) = (self.windows.plane(), self.windows.out_plane());
+        let at_once = planes_at_once(plane);
+        let dx = threads::build(x_values.len(), at_once * plane, |i, piece| {
+            for (j, dx) in piece.filled(T::ZERO).chunks_mut(plane).enumerate() {
+                let at = i * at_once + j;
+                let dy = &dy_values[at * out_plane..][..out_plane];
+                match self.kind {
+                    Kind::Max => self.windows.max_backward(&x_values[at * plane..][..plane], dy, dx),
+                    Kind::Mean => self.windows.mean_backward(dy, dx),
+                }
+            }
+        });
         Tensor::from_vec(dx, x.shape(), x.device())
     }
 }
@@ -113,11 +123,15 @@ impl CustomOp1 for PoolOp {
         let windows = self.windows;
         let storage = dispatch!(self.name(), x.dtype(), T => {
             let x: &[T] = contiguous(self.name(), x, layout)?;
-            let mut y = vec![T::ZERO; n * c * windows.out_plane()];
-            y.par_chunks_mut(windows.out_plane()).zip(x.par_chunks(windows.plane())).for_each(|(y, x)| {
-                match self.kind {
-                    Kind::Max => windows.max(x, y),
-                    Kind::Mean => windows.mean(x, y),
+            let (plane, out_plane) = (windows.plane(), windows.out_plane());
+            let at_once = planes_at_once(plane);
+            let y = threads::build(n * c * out_plane, at_once * out_plane, |i, piece| {
+                for (j, y) in piece.filled(T::ZERO).chunks_mut(out_plane).enumerate() {
+                    let x = &x[(i * at_once + j) * plane..][..plane];
+                    match self.kind {
+                        Kind::Max => windows.max(x, y),
+                        Kind::Mean => windows.mean(x, y),
+                    }
                 }
             });
             T::to_cpu_storage_owned(y)
