@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn values_and_slopes_equal_the_formulas() {
-        check(Gelu, |x| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()));
+        check(Gelu, |x| {
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+        });
         check(GeluErf, |x| 0.5 * x * (1.0 + erf_f64(x * std::f64::consts::FRAC_1_SQRT_2)));
         check(Silu, |x| x / (1.0 + (-x).exp()));
     }

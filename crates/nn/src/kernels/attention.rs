@@ -2,10 +2,10 @@
 //! algorithm 1; Dao 2023, §3).
 #![expect(unsafe_code, reason = "threads write the columns of different heads in the same rows")]
 
+use super::Element;
 use super::element::with_scratch;
 use super::threads::{self, Shared};
 use super::tile::{self, LANES, Panel, TILE};
-use super::Element;
 use pulp::{Simd, WithSimd};
 
 /// Sizes of a self-attention; its input is (n, positions, 3·heads·width): queries, keys and values side by side.
@@ -99,9 +99,18 @@ impl Heads {
                     [wide, wide, wide, wide, wide, wide, wide, wide, square, square, self.positions];
                 with_tiles(lengths, |[q, dq, k, kt, dk, vt, dv, dy_tile, scores, slopes, shares]| {
                     let head = self.of(number);
-                    let tiles = BackwardTiles { q, dq, k, kt, dk, vt, dv, dy: dy_tile, scores, slopes, shares };
+                    let tiles =
+                        BackwardTiles { q, dq, k, kt, dk, vt, dv, dy: dy_tile, scores, slopes, shares };
                     let log_sums = &log_sums[number * self.positions..][..self.positions];
-                    pulp::Arch::new().dispatch(Backward { qkv, out, log_sums, dy, head, tiles, gradient: &gradient });
+                    pulp::Arch::new().dispatch(Backward {
+                        qkv,
+                        out,
+                        log_sums,
+                        dy,
+                        head,
+                        tiles,
+                        gradient: &gradient,
+                    });
                 });
             });
         }

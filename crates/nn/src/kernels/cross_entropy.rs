@@ -54,20 +54,21 @@ impl Targets<'_> {
     pub(crate) fn forward<T: Element>(&self, x: &[T]) -> (f64, Vec<[T; 2]>) {
         let rows = self.rows_per_piece();
         let mut sums = vec![0.0; self.targets.len().div_ceil(rows)];
-        let normalizers = threads::build_beside(self.targets.len(), rows, &mut sums, 1, |i, normalizers, sum| {
-            let targets = &self.targets[i * rows..][..normalizers.left()];
-            let x = &x[i * rows * self.n_classes..];
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (row, target) in x.chunks_exact(self.n_classes).zip(targets) {
-                        let normalizer = normalizer(row);
-                        normalizers.extend(std::iter::once(normalizer));
-                        sum[0] += self.loss(row, *target, normalizer);
-                    }
-                },
-            );
-        });
+        let normalizers =
+            threads::build_beside(self.targets.len(), rows, &mut sums, 1, |i, normalizers, sum| {
+                let targets = &self.targets[i * rows..][..normalizers.left()];
+                let x = &x[i * rows * self.n_classes..];
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (row, target) in x.chunks_exact(self.n_classes).zip(targets) {
+                            let normalizer = normalizer(row);
+                            normalizers.extend(std::iter::once(normalizer));
+                            sum[0] += self.loss(row, *target, normalizer);
+                        }
+                    },
+                );
+            });
         (sums.iter().sum(), normalizers)
     }
 

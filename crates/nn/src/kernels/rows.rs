@@ -80,10 +80,8 @@ impl<T: Element> Rows<'_, T> {
     /// dy·x̂, whose sum over rows is the gradient of the weight.
     pub(crate) fn weight_terms(&self, x: &[T], statistics: &[[T; 2]], dy: &[T]) -> Vec<T> {
         let rows = x.chunks(self.len).zip(dy.chunks(self.len)).zip(statistics);
-        rows.flat_map(|((x, dy), [mean, scale])| {
-            x.iter().zip(dy).map(|(x, dy)| (*x - *mean) * *scale * *dy)
-        })
-        .collect()
+        rows.flat_map(|((x, dy), [mean, scale])| x.iter().zip(dy).map(|(x, dy)| (*x - *mean) * *scale * *dy))
+            .collect()
     }
 }
 

@@ -42,7 +42,13 @@ impl CustomOp2 for AddOp {
         Ok((storage, a_layout.shape().clone()))
     }
 
-    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let of = |x: &Tensor| x.track_op().then(|| dy.clone());
         Ok((of(a), of(b)))
     }

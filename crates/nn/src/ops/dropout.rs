@@ -28,7 +28,8 @@ pub fn dropout(x: &Tensor, rate: f64, seed: u64, stream: &str, first_example: u6
     let op = DropoutOp { rate, seed, stream: stream.to_owned(), first, kept: OnceLock::new() };
     if plain_device(x) {
         let scale = op.scale();
-        let mask: Vec<f32> = op.draw(x.elem_count()).into_iter().map(|kept| f32::from(kept) * scale).collect();
+        let mask: Vec<f32> =
+            op.draw(x.elem_count()).into_iter().map(|kept| f32::from(kept) * scale).collect();
         return x.mul(&Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?);
     }
     apply1(&x.contiguous()?, op)

@@ -111,7 +111,8 @@ impl NormOp {
         let ((x_storage, x_layout), (dy_storage, dy_layout)) =
             (x.storage_and_layout(), dy.storage_and_layout());
         let of_weight = weight.map(Tensor::storage_and_layout);
-        let weight_values = of_weight.as_ref().map(|(storage, layout)| contiguous(name, cpu(storage)?, layout));
+        let weight_values =
+            of_weight.as_ref().map(|(storage, layout)| contiguous(name, cpu(storage)?, layout));
         let x_values: &[T] = contiguous(name, cpu(&x_storage)?, x_layout)?;
         let dy_values: &[T] = contiguous(name, cpu(&dy_storage)?, dy_layout)?;
         let rows = self.rows::<T>(weight_values.transpose()?, None);
