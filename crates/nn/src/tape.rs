@@ -20,7 +20,7 @@
 //! let x = Tensor::ones((5, 3), DType::F32, &Device::Cpu)?;
 //! let y = Tensor::zeros(5, DType::U32, &Device::Cpu)?;
 //!
-//! let recorded = Recorded::new(|| Ok(loss::cross_entropy(&layer.forward(&x)?, &y)?.sum))?;
+//! let recorded = Recorded::new(|| loss::cross_entropy(&layer.forward(&x)?, &y).map(|loss| loss.sum))?;
 //! let mut gradients = Gradients::new();
 //! gradients.backward(&parameters, recorded.scaled(1.0 / 5.0), Tap::Off)?;
 //! assert_eq!(gradients.tensors().len(), 2);

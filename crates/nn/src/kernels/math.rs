@@ -30,7 +30,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * power(half) * power(n.wrapping_sub(half))
 }
 
-/// 1 − erf(x): relative error below 1.3e-7 + 1.5e-7·x² where the result is a normal number.
+/// 1 − erf(x): relative error below 3e-7 + 1.5e-7·x² where the result is a normal number.
 ///
 /// Press et al., Numerical Recipes in C (2nd ed.), §6.2 `erfcc`: a Chebyshev fit in t = 1/(1 + |x|/2).
 #[inline(always)]
@@ -105,7 +105,7 @@ mod tests {
             let x = i as f32 * 0.01;
             let want = erfc_f64(f64::from(x));
             let error = ((f64::from(erfc(x)) - want) / want).abs();
-            assert!(error < 1.6e-7 + 1.5e-7 * f64::from(x * x), "{x}: {error:e}");
+            assert!(error < 3e-7 + 1.5e-7 * f64::from(x * x), "{x}: {error:e}");
         }
         assert_eq!([erfc(f32::INFINITY), erfc(f32::NEG_INFINITY), erfc(20.0)], [0.0, 2.0, 0.0]);
         assert!(erfc(f32::NAN).is_nan());
