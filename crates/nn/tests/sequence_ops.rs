@@ -104,6 +104,11 @@ fn large(dtype: DType) -> Vec<(&'static str, Vec<Var>, Op)> {
         ("attention", vec![x()], Box::new(|v| ops::causal_self_attention(&v[0], 4))),
         ("gelu", vec![x()], Box::new(|v| Activation::Gelu.apply(&v[0]))),
         ("add", vec![x(), var("y", &[3, 170, 96], dtype)], Box::new(|v| ops::add(&v[0], &v[1]))),
+        (
+            "scale and shift",
+            vec![x(), var("s", &[170], dtype), var("t", &[170], dtype)],
+            Box::new(|v| ops::scale_shift(&v[0], &v[1], &v[2], 1)),
+        ),
         ("dropout", vec![x()], Box::new(|v| ops::dropout(&v[0], 0.3, 1, "d", 7))),
         ("embedding", vec![var("e", &[50, 72], dtype)], Box::new(move |v| ops::embedding(&ids, &v[0]))),
         (
@@ -112,6 +117,31 @@ fn large(dtype: DType) -> Vec<(&'static str, Vec<Var>, Op)> {
             Box::new(move |v| ops::cross_entropy_sum(&v[0], &targets)),
         ),
     ]
+}
+
+#[test]
+fn large_inputs_equal_their_twins() {
+    for dtype in DTYPES {
+        let x = var("x", &[3, 170, 96], dtype);
+        let (w, b) = (var("w", &[96], dtype), var("b", &[96], dtype));
+        let (s, t) = (var("s", &[170], dtype), var("t", &[170], dtype));
+        check_twins(&[&x, &w, &b], &|| ops::layer_norm(&x, &w, &b, 1e-5), &|| {
+            plain::layer_norm(&x, &w, &b, 1e-5)
+        });
+        check_twins(&[&x, &s, &t], &|| ops::scale_shift(&x, &s, &t, 1), &|| {
+            plain::scale_shift(&x, &s, &t, 1)
+        });
+        let over = Over::Groups(17);
+        check_twins(&[&x], &|| ops::normalize(&x, over, 1e-5), &|| plain::normalize(&x, over, true, 1e-5));
+        let ids: Vec<u32> = (0..900).map(|i| (i * i + i / 7) % 50).collect();
+        let ids = Tensor::from_vec(ids, (9, 100), &Device::Cpu).unwrap();
+        let table = var("table", &[60, 72], dtype);
+        check_twins(&[&table], &|| ops::embedding(&ids, &table), &|| plain::embedding(&ids, &table));
+        let logits = var("logits", &[9, 100, 50], dtype);
+        check_twins(&[&logits], &|| ops::cross_entropy_sum(&logits, &ids), &|| {
+            plain::cross_entropy_sum(&logits, &ids)
+        });
+    }
 }
 
 fn numbers(x: &Tensor) -> Vec<f64> {
