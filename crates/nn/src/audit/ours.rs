@@ -136,6 +136,26 @@ fn layers_of_ours() -> Vec<Case> {
         )
     };
     all.extend([attention(), attention().strided()]);
+    let packed = || {
+        Case::op("causal_self_attention", "2 heads, 4 positions", [("qkv", &[2, 4, 18])], |t| {
+            ops::causal_self_attention(&t[0], 2)
+        })
+    };
+    all.extend([packed(), packed().strided()]);
+    let layer_norm = || {
+        let arguments: [(&str, &[usize]); 3] = [("x", &[3, 4, 5]), ("weight", &[5]), ("bias", &[5])];
+        Case::op("layer_norm", "width 5", arguments, |t| ops::layer_norm(&t[0], &t[1], &t[2], 1e-5))
+    };
+    all.extend([layer_norm(), layer_norm().strided()]);
+    all.push(Case::op("rms_norm", "width 5", [("x", &[3, 4, 5]), ("weight", &[5])], |t| {
+        ops::rms_norm(&t[0], &t[1], 1e-5)
+    }));
+    let pair = || Case::op("add", "[3, 4]", [("a", &[3, 4]), ("b", &[3, 4])], |t| ops::add(&t[0], &t[1]));
+    all.extend([pair(), pair().strided()]);
+    for activation in [Activation::Gelu, Activation::GeluErf, Activation::Silu] {
+        let case = format!("{activation:?}");
+        all.push(Case::op("activation", &case, [("x", &[4, 5])], move |t| activation.apply(&t[0])));
+    }
     all.push(Case::op("dropout", "rate 0.4", [("x", &[4, 6])], |t| ops::dropout(&t[0], 0.4, 1, "audit", 0)));
     all
 }

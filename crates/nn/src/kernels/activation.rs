@@ -118,7 +118,8 @@ mod tests {
             let want = exact(x);
             assert!((f64::from(*y) - want).abs() < 3e-7 * x.abs().max(1e-3), "{x}: {y} {want}");
             let want = (exact(x + h) - exact(x - h)) / (2.0 * h);
-            assert!((f64::from(*slope) - want).abs() < 1e-6, "{x}: slope {slope} {want}");
+            // As PyTorch's, it has 1 − σ for a factor, which loses digits.
+            assert!((f64::from(*slope) - want).abs() < 2e-6, "{x}: slope {slope} {want}");
         }
         // Far outside nothing leaves the range.
         for x in [1e30f32, f32::MAX] {

@@ -7,6 +7,7 @@ use super::element::with_scratch;
 use super::threads::{self, Shared};
 use super::tile::{self, LANES, Panel, TILE};
 use pulp::{Simd, WithSimd};
+use std::mem::MaybeUninit;
 
 /// Sizes of a self-attention; its input is (n, positions, 3·heads·width): queries, keys and values side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +66,13 @@ impl Heads {
 
     /// The output (n, positions, heads·width), and ln Σ exp(score) for each row of each head's scores.
     pub(crate) fn forward<T: Element>(self, qkv: &[T]) -> (Vec<T>, Vec<T>) {
-        let mut out = vec![T::ZERO; self.n * self.positions * self.out_row()];
+        let len = self.n * self.positions * self.out_row();
+        let mut out = Vec::with_capacity(len);
         let mut log_sums = vec![T::ZERO; self.n * self.heads * self.positions];
         let tiles = self.n_tiles();
         {
-            let (out, log_sums) = (Shared::new(&mut out), Shared::new(&mut log_sums));
+            let (out, log_sums) =
+                (Shared::new(&mut out.spare_capacity_mut()[..len]), Shared::new(&mut log_sums));
             threads::for_each(self.n * self.heads * tiles, |item| {
                 let (head, tile) = (self.of(item / tiles), item % tiles);
                 let padded = self.padded();
@@ -84,19 +87,21 @@ impl Heads {
                 });
             });
         }
+        // SAFETY: the items have written each position of each head of each example.
+        unsafe { out.set_len(len) };
         (out, log_sums)
     }
 
     /// The input's gradient, from what [`Heads::forward`] returned and the output's gradient.
     pub(crate) fn backward<T: Element>(self, qkv: &[T], out: &[T], log_sums: &[T], dy: &[T]) -> Vec<T> {
-        let mut gradient = vec![T::ZERO; qkv.len()];
+        let mut gradient = Vec::with_capacity(qkv.len());
         {
-            let gradient = Shared::new(&mut gradient);
+            let gradient = Shared::new(&mut gradient.spare_capacity_mut()[..qkv.len()]);
             threads::for_each(self.n * self.heads, |number| {
                 let padded = self.padded();
                 let (wide, square) = (TILE * padded, TILE * TILE);
-                let lengths =
-                    [wide, wide, wide, wide, wide, wide, wide, wide, square, square, self.positions];
+                let all = self.n_tiles() * wide;
+                let lengths = [wide, all, wide, wide, wide, wide, wide, wide, square, square, self.positions];
                 with_tiles(lengths, |[q, dq, k, kt, dk, vt, dv, dy_tile, scores, slopes, shares]| {
                     let head = self.of(number);
                     let tiles =
@@ -114,6 +119,8 @@ impl Heads {
                 });
             });
         }
+        // SAFETY: the items have written queries, keys and values of each head of each example.
+        unsafe { gradient.set_len(qkv.len()) };
         gradient
     }
 }
@@ -147,12 +154,21 @@ impl Head {
     /// Copies rows, each filled up with zeros, and rows of zeros after them up to a whole block.
     #[inline(always)]
     fn pack<'a, T: Element>(&self, to: &mut [T], rows: usize, row: impl Fn(usize) -> &'a [T], scale: T) {
-        let (width, padded) = (self.heads.width, self.heads.padded());
+        let padded = self.heads.padded();
         for (i, to) in to.chunks_exact_mut(padded).enumerate().take(rows.next_multiple_of(tile::BLOCK)) {
             if i < rows {
-                let row = row(i);
-                to[..width].iter_mut().zip(row).for_each(|(to, v)| *to = *v * scale);
-                to[width..].fill(T::ZERO);
+                let (to, row) = (to.as_chunks_mut::<LANES>().0, row(i).as_chunks::<LANES>());
+                for (to, row) in to.iter_mut().zip(row.0) {
+                    // By value: slices that might overlap would be copied number by number.
+                    *to = row.map(
+                        #[inline(always)]
+                        |v| v * scale,
+                    );
+                }
+                if let Some(to) = to.get_mut(row.0.len()) {
+                    to[row.1.len()..].fill(T::ZERO);
+                    to.iter_mut().zip(row.1).for_each(|(to, v)| *to = *v * scale);
+                }
             } else {
                 to.fill(T::ZERO);
             }
@@ -200,7 +216,7 @@ struct Forward<'a, T> {
 }
 
 /// A tile of queries, where its log-sums go, and where its output goes.
-struct Run<'a, 'b, T>(Forward<'a, T>, &'a mut [T], &'a Shared<'b, T>);
+struct Run<'a, 'b, T>(Forward<'a, T>, &'a mut [T], &'a Shared<'b, MaybeUninit<T>>);
 
 impl<T: Element> WithSimd for Run<'_, '_, T> {
     type Output = ();
@@ -240,7 +256,7 @@ impl<T: Element> WithSimd for Run<'_, '_, T> {
             // SAFETY: one head's numbers of one position, which are this item's alone.
             let to = unsafe { out.part(from, heads.width) };
             let share = T::ONE / sums[i];
-            to.iter_mut().zip(&o[i * padded..]).for_each(|(to, o)| *to = *o * share);
+            write(to, o[i * padded..].iter().map(|o| *o * share));
             log_sums[i] = largest[i] + T::from_f64(sums[i].widen().ln());
         }
     }
@@ -248,7 +264,6 @@ impl<T: Element> WithSimd for Run<'_, '_, T> {
 
 struct BackwardTiles<'a, T> {
     q: &'a mut [T],
-    dq: &'a mut [T],
     k: &'a mut [T],
     kt: &'a mut [T],
     dk: &'a mut [T],
@@ -257,6 +272,8 @@ struct BackwardTiles<'a, T> {
     dy: &'a mut [T],
     scores: &'a mut [T],
     slopes: &'a mut [T],
+    /// Of all positions.
+    dq: &'a mut [T],
     /// Σ dy·y for each position.
     shares: &'a mut [T],
 }
@@ -268,7 +285,7 @@ struct Backward<'a, 'b, T> {
     dy: &'a [T],
     head: Head,
     tiles: BackwardTiles<'a, T>,
-    gradient: &'a Shared<'b, T>,
+    gradient: &'a Shared<'b, MaybeUninit<T>>,
 }
 
 impl<T: Element> WithSimd for Backward<'_, '_, T> {
@@ -316,21 +333,24 @@ impl<T: Element> WithSimd for Backward<'_, '_, T> {
                 tile::transposed_product(simd, dv, scores, dy, down, !is_first);
                 tile::transposed_product(simd, dk, slopes, q, down, !is_first);
                 let across = Panel { rows, columns: padded, depth: n_keys, is_causal: is_first };
-                tile::product(simd, dq, slopes, k, across, false);
-                for i in 0..rows {
-                    let to = to(0, tile * TILE + i);
-                    let dq = &dq[i * padded..];
-                    if keys == 0 {
-                        to.iter_mut().zip(dq).for_each(|(to, v)| *to = *v * scale);
-                    } else {
-                        to.iter_mut().zip(dq).for_each(|(to, v)| *to += *v * scale);
-                    }
-                }
+                let dq = &mut dq[tile * TILE * padded..][..TILE * padded];
+                tile::product(simd, dq, slopes, k, across, keys != 0);
             }
             for i in 0..n_keys {
-                to(1, keys * TILE + i).copy_from_slice(&dk[i * padded..][..heads.width]);
-                to(2, keys * TILE + i).copy_from_slice(&dv[i * padded..][..heads.width]);
+                write(to(1, keys * TILE + i), dk[i * padded..].iter().copied());
+                write(to(2, keys * TILE + i), dv[i * padded..].iter().copied());
             }
         }
+        for (position, dq) in dq.chunks_exact(padded).enumerate().take(heads.positions) {
+            write(to(0, position), dq.iter().map(|dq| *dq * scale));
+        }
+    }
+}
+
+/// Writes as many numbers as there is room for.
+#[inline(always)]
+fn write<T>(to: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) {
+    for (to, value) in to.iter_mut().zip(values) {
+        to.write(value);
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod norm;
 pub(crate) mod normalize;
 pub(crate) mod pool;
 pub(crate) mod rows;
+pub(crate) mod scale_shift;
 pub(crate) mod sums;
 pub(crate) mod threads;
 pub(crate) mod tile;

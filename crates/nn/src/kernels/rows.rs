@@ -90,7 +90,7 @@ const BLOCK: usize = 32;
 
 /// Σ term over the registers of `x`, the last one filled up with `pad`.
 #[inline(always)]
-fn total<S: Simd, T: Element, const N: usize, const K: usize>(
+pub(super) fn total<S: Simd, T: Element, const N: usize, const K: usize>(
     simd: S,
     x: [&[T]; N],
     pad: [T; N],

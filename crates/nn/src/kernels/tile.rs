@@ -144,11 +144,6 @@ fn block<S: Simd, T: Element, const TRANSPOSED: bool, const ROWS: usize, const C
 ) {
     let At { row, column, c_row, b_row } = at;
     let mut sums = [[T::splat(simd, T::ZERO); COLUMNS]; ROWS];
-    if accumulate {
-        for (i, sums) in sums.iter_mut().enumerate() {
-            sums.copy_from_slice(&c[(row + i) * c_row + column..][..COLUMNS]);
-        }
-    }
     if TRANSPOSED {
         for k in depth {
             let (a, b) = (&a.data[k * a.row + row..][..ROWS], &b[k * b_row + column..][..COLUMNS]);
@@ -171,8 +166,12 @@ fn block<S: Simd, T: Element, const TRANSPOSED: bool, const ROWS: usize, const C
             }
         }
     }
-    for (i, sums) in sums.iter().enumerate() {
-        c[(row + i) * c_row + column..][..COLUMNS].copy_from_slice(sums);
+    // Element by element: an array that is copied as a whole would be kept in memory and not in registers.
+    for i in 0..ROWS {
+        let c = &mut c[(row + i) * c_row + column..][..COLUMNS];
+        for j in 0..COLUMNS {
+            c[j] = if accumulate { T::sum(simd, c[j], sums[i][j]) } else { sums[i][j] };
+        }
     }
 }
 

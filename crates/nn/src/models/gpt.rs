@@ -83,8 +83,9 @@ impl ModuleT for Gpt {
     fn forward_t(&self, ids: &Tensor, train: bool) -> Result<Tensor> {
         let (n, positions) = ids.dims2()?;
         // One row of positions for each example, so that each example uses them itself.
-        let at = Tensor::arange(0, positions as u32, ids.device())?.broadcast_as((n, positions))?;
-        let mut x = ops::add(&self.tokens.forward(ids)?, &self.positions.forward(&at.contiguous()?)?)?;
+        let at: Vec<u32> = (0..n).flat_map(|_| 0..positions as u32).collect();
+        let at = Tensor::from_vec(at, (n, positions), ids.device())?;
+        let mut x = ops::add(&self.tokens.forward(ids)?, &self.positions.forward(&at)?)?;
         for block in &self.blocks {
             let y = block.attention.forward(&block.attention_norm.forward(&x)?)?;
             x = ops::add(&x, &block.drops[0].forward_t(&y, train)?)?;

@@ -4,12 +4,11 @@ use super::linear::cpu;
 use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
-use crate::kernels::normalize::runs;
+use crate::kernels::scale_shift::Channels;
 use crate::sink::{self, Use};
 use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
-use rayon::prelude::*;
 
 /// y = x·scale + shift for each channel: dimension `channel` of `x` has as many elements as `scale` and `shift`.
 ///
@@ -29,13 +28,13 @@ pub fn scale_shift(x: &Tensor, scale: &Tensor, shift: &Tensor, channel: usize) -
         return plain::scale_shift(x, scale, shift, channel);
     }
     let inner = x.dims()[channel + 1..].iter().product();
-    let op = ScaleShiftOp { channels: scale.elem_count(), inner, is_first: channel == 0 };
+    let channels = Channels { channels: scale.elem_count(), inner };
+    let op = ScaleShiftOp { channels, is_first: channel == 0 };
     apply3(&x.contiguous()?, &scale.contiguous()?, &shift.contiguous()?, op)
 }
 
 struct ScaleShiftOp {
-    channels: usize,
-    inner: usize,
+    channels: Channels,
     is_first: bool,
 }
 
@@ -47,7 +46,7 @@ impl ScaleShiftOp {
         shift: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (name, (channels, inner)) = (self.name(), (self.channels, self.inner));
+        let (name, Channels { channels, inner }) = (self.name(), self.channels);
         let dy = dy.contiguous()?;
         if sink::wants_examples() {
             if self.is_first {
@@ -63,30 +62,13 @@ impl ScaleShiftOp {
         let x_values: &[T] = contiguous(name, cpu(&x_storage)?, x_layout)?;
         let w_values: &[T] = contiguous(name, cpu(&w_storage)?, w_layout)?;
         let dy_values: &[T] = contiguous(name, cpu(&dy_storage)?, dy_layout)?;
-        // Summed in f64: a channel of a large batch has very many terms.
-        let sums: Vec<(f64, f64)> = (0..channels)
-            .into_par_iter()
-            .map(|channel| {
-                let of = |values| runs(values, channel, channels, inner).flatten();
-                of(dy_values).zip(of(x_values)).fold((0.0, 0.0), |(scale, shift), (dy, x): (&T, &T)| {
-                    (scale + dy.widen() * x.widen(), shift + dy.widen())
-                })
-            })
-            .collect();
-        let column = |f: fn(&(f64, f64)) -> f64| {
+        let sums = self.channels.sums(x_values, dy_values);
+        let column = |f: fn(&[f64; 2]) -> f64| {
             Tensor::from_vec(sums.iter().map(|s| T::from_f64(f(s))).collect::<Vec<T>>(), channels, x.device())
         };
-        let dx = match x.track_op() {
-            false => None,
-            true => {
-                let mut dx = dy_values.to_vec();
-                dx.par_chunks_mut(inner).enumerate().for_each(|(run, values)| {
-                    values.iter_mut().for_each(|v| *v *= w_values[run % channels]);
-                });
-                Some(Tensor::from_vec(dx, x.shape(), x.device())?)
-            }
-        };
-        Ok((dx, sink::give(scale, column(|s| s.0)?)?, sink::give(shift, column(|s| s.1)?)?))
+        let dx = x.track_op().then(|| self.channels.input_gradient(dy_values, w_values));
+        let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
+        Ok((dx, sink::give(scale, column(|s| s[0])?)?, sink::give(shift, column(|s| s[1])?)?))
     }
 }
 
@@ -107,15 +89,8 @@ impl CustomOp3 for ScaleShiftOp {
         let storage = dispatch!(self.name(), x.dtype(), T => {
             let scale: &[T] = contiguous(self.name(), scale, scale_layout)?;
             let shift: &[T] = contiguous(self.name(), shift, shift_layout)?;
-            let mut y = contiguous::<T>(self.name(), x, x_layout)?.to_vec();
-            y.par_chunks_mut(self.inner).enumerate().for_each(|(run, values)| {
-                let channel = run % self.channels;
-                values.iter_mut().for_each(|v| {
-                    *v *= scale[channel];
-                    *v += shift[channel];
-                });
-            });
-            T::to_cpu_storage_owned(y)
+            let x: &[T] = contiguous(self.name(), x, x_layout)?;
+            T::to_cpu_storage_owned(self.channels.forward(x, scale, shift))
         });
         Ok((storage, x_layout.shape().clone()))
     }
