@@ -147,19 +147,23 @@ impl<T: Element> WithSimd for Forward<'_, T> {
         let Rows { len, center, epsilon, weight, bias } = *self.rows;
         let rows = self.x.chunks_exact(len).zip(self.y.chunks_exact_mut(len)).zip(self.statistics);
         for ((x, y), statistics) in rows {
-            let mean = match center {
+            let n = len as f64;
+            let near = match center {
                 Center::Mean => {
                     let [sum] = total(simd, [x], [T::ZERO], |[x], [sum]| [T::sum(simd, sum, x)]);
-                    T::from_f64(sum / len as f64)
+                    T::from_f64(sum / n)
                 }
                 Center::Zero => T::ZERO,
             };
-            let of_mean = T::splat(simd, mean);
-            let [squares] = total(simd, [x], [mean], |[x], [sum]| {
-                let d = T::difference(simd, x, of_mean);
-                [T::mul_add(simd, d, d, sum)]
+            let of_near = T::splat(simd, near);
+            let [squares, rest] = total(simd, [x], [near], |[x], [squares, rest]| {
+                let d = T::difference(simd, x, of_near);
+                [T::mul_add(simd, d, d, squares), T::sum(simd, rest, d)]
             });
-            let scale = T::from_f64(1.0 / (squares / len as f64 + epsilon).sqrt());
+            // What rounding has left out of a mean that is large beside the deviation.
+            let rest = if center == Center::Mean { rest / n } else { 0.0 };
+            let mean = T::from_f64(near.widen() + rest);
+            let scale = T::from_f64(1.0 / ((squares / n - rest * rest).max(0.0) + epsilon).sqrt());
             *statistics = [mean, scale];
             match (weight, bias) {
                 (Some(weight), Some(bias)) => scaled_and_shifted(y, x, weight, bias, mean, scale),
