@@ -290,8 +290,8 @@ fn is_tracked(args: &[&Tensor]) -> bool {
     args.iter().any(|arg| arg.track_op())
 }
 
-/// Records an op that has been computed, or wraps its result where nothing is to be remembered. Only while
-/// [`is_recording`] or for what needs no gradient.
+/// Records an op that has been computed, or wraps its result where nothing is to be remembered. Not for what
+/// is a node of candle's graph ([`is_graph`]).
 pub(crate) fn record(
     result: (CpuStorage, Shape),
     memory: Memory,
@@ -308,12 +308,7 @@ pub(crate) fn record(
     })
 }
 
-/// Whether ops of this thread record themselves on a tape.
-pub(crate) fn is_recording() -> bool {
-    MODE.with_borrow(|mode| matches!(mode, Mode::Tape(_)))
-}
-
-/// Whether no backward pass will ask what an op of this thread leaves behind.
+/// Whether nothing is kept for a backward pass.
 pub(crate) fn is_forgetting() -> bool {
     MODE.with_borrow(|mode| matches!(mode, Mode::Forget))
 }

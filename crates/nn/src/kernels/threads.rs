@@ -315,7 +315,7 @@ impl Pool {
             fn drop(&mut self) {
                 self.0.state.fetch_sub(OPEN, AcqRel);
                 let mut turns = 0u32;
-                while self.0.state.load(Acquire) % STEP != 0 {
+                while !self.0.state.load(Acquire).is_multiple_of(STEP) {
                     turns += 1;
                     if turns < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
                 }

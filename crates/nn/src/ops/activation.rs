@@ -27,14 +27,6 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// What a convolution's kernel applies itself, and what is applied after it.
-    pub(super) fn fused(self) -> (Self, Self) {
-        match self {
-            Self::Relu => (Self::Relu, Self::Identity),
-            other => (Self::Identity, other),
-        }
-    }
-
     /// Whether its gradient is the output's gradient times a slope of its own at every element.
     pub(super) fn is_smooth(self) -> bool {
         matches!(self, Self::Gelu | Self::GeluErf | Self::Silu)

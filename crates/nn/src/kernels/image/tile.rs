@@ -1,5 +1,6 @@
 //! The inner loops of convolutions: a tile of pixels by channels that stays in the registers.
 #![expect(unsafe_code, reason = "inner loops on raw pointers; the callers check the bounds")]
+#![expect(clippy::needless_range_loop, reason = "a tile's sums and pointers share their numbers")]
 
 use pulp::{Simd, WithSimd};
 use std::array;
