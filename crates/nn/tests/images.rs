@@ -115,13 +115,15 @@ fn no_image_and_a_row_without_pixels_are_served() {
     compare(&parameters, |vars| ops::conv2d(&vars[0], &vars[1], &vars[2], ConvConfig::USUAL));
 }
 
+type Named = Vec<(String, Tensor)>;
+
 /// The loss of a model in training, its gradients, and what it keeps.
 fn train(
     build: impl Fn(candle_nn::VarBuilder<'_>) -> Box<dyn ModuleT>,
     x: &Tensor,
     dtype: DType,
     by: By,
-) -> (f64, Vec<(String, Tensor)>, Vec<(String, Tensor)>) {
+) -> (f64, Named, Named) {
     let parameters = Parameters::new();
     let model = build(parameters.builder(4, dtype, &Device::Cpu));
     let n = x.dim(0).unwrap();
