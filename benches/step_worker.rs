@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 use batchwise_nn::memory;
-use benches::comparison::{OurStep, Phase, Worker, make, median, peak_mib};
+use benches::comparison::{OurStep, Phase, Worker, median, peak_mib};
 use benches::gemm_gflops;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -14,7 +14,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const USAGE: &str = "usage: step-worker
-       step-worker --once MODEL VARIANT BATCH [STEPS]
        step-worker --phases MODEL BATCH [STEPS]
        step-worker --gemm THREADS (with RAYON_NUM_THREADS=1)
 MODEL is one of mlp, lenet, resnet, gpt with _sgd or _adamw; VARIANT is batchwise or candle.";
@@ -38,8 +37,6 @@ fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => serve(),
-        ["--once", model, variant, batch] => once(model, variant, batch, "5"),
-        ["--once", model, variant, batch, steps] => once(model, variant, batch, steps),
         ["--phases", model, batch] => phases(model, batch, "51"),
         ["--phases", model, batch, steps] => phases(model, batch, steps),
         ["--gemm", threads] => {
@@ -77,17 +74,6 @@ fn burst(
     Ok(
         json!({ "med": measured.median, "min": measured.min, "n": measured.n, "rss": peak_mib(), "loss": measured.loss }),
     )
-}
-
-/// So many steps of one configuration, and what they took of memory.
-fn once(model: &str, variant: &str, batch: &str, steps: &str) -> Result<(), Box<dyn Error>> {
-    let mut step = make(model.parse()?, variant, batch.parse()?)?;
-    let mut loss = step()?;
-    for _ in 1..steps.parse::<usize>()? {
-        loss = step()?;
-    }
-    println!("{}", json!({ "rss": peak_mib(), "loss": loss }));
-    Ok(())
 }
 
 /// Median milliseconds of each part of a step.

@@ -3,9 +3,8 @@
 use super::{BF16, CANDLE, Failure, OURS, Options, TORCH};
 use crate::comparison::{Model, Workload};
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The C library keeps large blocks for reuse: the same for all, for otherwise it decides the comparison.
 const MALLOC: [(&str, &str); 3] = [
@@ -131,15 +130,12 @@ pub fn measure(
                     .push(format!("{model} {batch}: would take about {needed:.0} GiB, there are {there:.0}"));
                 continue;
             }
-            // A contestant that dies takes its batch size along, not the figures of the others.
-            match runner.time_undisturbed(&workloads, batch, &names) {
-                Ok(mut cells) => {
-                    if options.with_memory {
-                        cells.iter_mut().try_for_each(|cell| runner.fill_memory(cell))?;
-                    }
-                    ready(cells)?;
+            for workload in &workloads {
+                // A contestant that dies takes its cell along, not the figures of the others.
+                match runner.time_undisturbed(*workload, batch, &names) {
+                    Ok(cell) => ready(vec![cell])?,
+                    Err(error) => left_out.push(format!("{workload} {batch}: {error}")),
                 }
-                Err(error) => left_out.push(format!("{model} {batch}: {error}")),
             }
         }
     }
@@ -225,42 +221,32 @@ impl Runner<'_> {
     /// The same again for as often as is allowed while others disturb it, of which the least disturbed counts.
     fn time_undisturbed(
         &self,
-        workloads: &[Workload],
+        workload: Workload,
         batch: usize,
         names: &[&'static str],
-    ) -> Result<Vec<Cell>, Failure> {
-        let mut cells = self.time(workloads, batch, names)?;
+    ) -> Result<Cell, Failure> {
+        let mut cell = self.time(workload, batch, names)?;
         for _ in 1..self.options.tries {
-            let disturbed = cells.iter_mut().filter(|cell| cell.is_disturbed());
-            let disturbed: Vec<&mut Cell> = disturbed.collect();
-            let workloads: Vec<Workload> = disturbed.iter().map(|cell| cell.workload).collect();
-            if workloads.is_empty() {
+            if !cell.is_disturbed() {
                 break;
             }
-            for (cell, again) in disturbed.into_iter().zip(self.time(&workloads, batch, names)?) {
-                if again.foreign < cell.foreign {
-                    *cell = again;
-                }
+            let again = self.time(workload, batch, names)?;
+            if again.foreign < cell.foreign {
+                cell = again;
             }
         }
-        Ok(cells)
+        Ok(cell)
     }
 
-    /// All contestants in turn, in processes that are fresh for each batch size, so that memory does not add up.
-    fn time(
-        &self,
-        workloads: &[Workload],
-        batch: usize,
-        names: &[&'static str],
-    ) -> Result<Vec<Cell>, Failure> {
-        let models: Vec<String> = workloads.iter().map(Workload::to_string).collect();
+    /// All contestants in turn, in processes of their own for each cell, so that their peak memory is the cell's.
+    fn time(&self, workload: Workload, batch: usize, names: &[&'static str]) -> Result<Cell, Failure> {
         let json = std::env::temp_dir().join(format!("batchwise-pair-{}.json", std::process::id()));
         let mut command = Command::new(self.python);
         command
             .arg(&self.options.pair)
             .args(["--rounds", &self.options.rounds.to_string()])
             .args(["--seconds", &self.options.seconds.to_string()])
-            .args(["--models", &models.join(",")])
+            .args(["--models", &workload.to_string()])
             .args(["--batches", &batch.to_string()])
             .arg("--json")
             .arg(&json)
@@ -271,39 +257,7 @@ impl Runner<'_> {
         }
         let rows: Value = serde_json::from_str(&std::fs::read_to_string(&json)?)?;
         std::fs::remove_file(&json)?;
-        rows.as_array().into_iter().flatten().map(|row| cell(row, names)).collect()
-    }
-
-    /// Peak memory of each contestant that ran.
-    fn fill_memory(&self, cell: &mut Cell) -> Result<(), Failure> {
-        let (workload, batch) = (cell.workload.to_string(), cell.batch);
-        for Contestant { name, seen } in &mut cell.contestants {
-            if let Ok(seen) = seen {
-                seen.peak_mib = self.peak_mib(&workload, name, batch)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Some steps in a process of its own.
-    fn peak_mib(&self, workload: &str, name: &str, batch: usize) -> Result<Option<f64>, Failure> {
-        let is_ours = [OURS, CANDLE].contains(&name);
-        let words = self.command(name);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        if is_ours {
-            command.args(["--once", workload, name, &batch.to_string()]);
-        }
-        let mut child = self.with_settings(&mut command).spawn()?;
-        if let Some(mut input) = child.stdin.take()
-            && !is_ours
-        {
-            writeln!(input, "{workload} {name} {batch} 0")?;
-        }
-        let output = child.wait_with_output()?;
-        // One that died, as for want of memory, has no figure.
-        let line: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-        Ok(line.and_then(|line| line["rss"].as_f64()))
+        cell(rows.get(0).ok_or("the script that times in turn gave no row")?, names)
     }
 }
 
@@ -320,7 +274,7 @@ fn cell(row: &Value, names: &[&'static str]) -> Result<Cell, Failure> {
         let number = |key: &str| value[key].as_f64();
         let seen = match (number("med"), number("min"), value["err"].as_str()) {
             (Some(median), Some(min), _) => {
-                Ok(Seen { median, min, loss: number("loss").unwrap_or(f64::NAN), peak_mib: None })
+                Ok(Seen { median, min, loss: number("loss").unwrap_or(f64::NAN), peak_mib: number("rss") })
             }
             (_, _, error) => Err(error.unwrap_or("no figures").to_owned()),
         };

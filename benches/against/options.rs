@@ -15,7 +15,6 @@ usage: cargo xtask bench step --against-torch [OPTIONS]
   --tries N         of a cell while others use the machine; the least disturbed counts (default 3)
   --bf16            PyTorch in bfloat16 too, which is not part of the ratio
   --no-candle       without stock candle
-  --no-memory       without the fresh processes that measure peak memory
   --json FILE       keep every figure
   --python PROGRAM  an interpreter with torch (default: $PYTHON, or one made under target/torch-env)
   --script FILE     PyTorch's worker (default: bench/step_torch.py in $BATCHWISE_SHARED or ../shared)
@@ -40,8 +39,6 @@ pub struct Options {
     pub with_bf16: bool,
     /// Whether stock candle takes part.
     pub with_candle: bool,
-    /// Whether fresh processes measure memory.
-    pub with_memory: bool,
     /// Where every figure goes.
     pub json: Option<PathBuf>,
     /// An interpreter with torch.
@@ -72,7 +69,6 @@ impl Options {
             tries: 3,
             with_bf16: false,
             with_candle: true,
-            with_memory: true,
             json: None,
             python: std::env::var_os("PYTHON").map(PathBuf::from),
             script: scripts.join("step_torch.py"),
@@ -84,7 +80,6 @@ impl Options {
             match name.as_str() {
                 "--bf16" => options.with_bf16 = true,
                 "--no-candle" => options.with_candle = false,
-                "--no-memory" => options.with_memory = false,
                 "--models" => options.workloads = list(&name, &value()?)?,
                 "--batches" => options.batches = list(&name, &value()?)?,
                 "--threads" => options.threads = number(&name, &value()?)?,

@@ -7,7 +7,7 @@ mod worker;
 
 pub use ours::{OurStep, Phase};
 pub use stock::StockStep;
-pub use worker::{Measured, Step, Worker, make, median, peak_mib};
+pub use worker::{Measured, Step, Worker, median, peak_mib};
 
 use batchwise_nn::optim::{AdamWConfig, OptimizerConfig};
 use batchwise_nn::random;

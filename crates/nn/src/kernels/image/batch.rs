@@ -237,11 +237,12 @@ pub(crate) fn backward(
             let sums = sums.filled(0.0);
             let (weight_sum, bias_sum) = sums.split_at_mut(weight_len);
             let examples = piece * g.n / n_pieces..(piece + 1) * g.n / n_pieces;
-            let own = if wanted.examples { own_len } else { 0 };
+            let own = if wanted.examples { weight_len } else { 0 };
             let turned = if is_first { in_len } else { 0 };
             for example in examples {
-                plan.with_buffers(own + turned + row_len, |input, grad, rest| {
-                    let (own, rest) = rest.split_at_mut(own);
+                plan.with_buffers(own + channels + turned + row_len, |input, grad, rest| {
+                    let (own_weight, rest) = rest.split_at_mut(own);
+                    let (own_bias, rest) = rest.split_at_mut(channels);
                     let (turned, row_sum) = rest.split_at_mut(turned);
                     row_sum.fill(0.0);
                     plan.pad(&(0..g.out(0)), |y, row| fill(example, y, row), input);
@@ -252,10 +253,10 @@ pub(crate) fn backward(
                         },
                         grad,
                     );
+                    own_bias.fill(0.0);
+                    fold_row(row_sum, own_bias);
+                    add(bias_sum, own_bias);
                     if wanted.examples {
-                        let (own_weight, own_bias) = own.split_at_mut(weight_len);
-                        own_bias.fill(0.0);
-                        fold_row(row_sum, own_bias);
                         plan.weight_gradient(input, grad, false, own_weight);
                         // SAFETY: each example is taken once.
                         let (norm2, bias_row) = unsafe {
@@ -264,9 +265,8 @@ pub(crate) fn backward(
                         norm2[0] = norm::sum_of_squares_alone(own_weight);
                         bias_row.copy_from_slice(own_bias);
                         add(weight_sum, own_weight);
-                        add(bias_sum, own_bias);
                     } else {
-                        fold_row(row_sum, bias_sum);
+                        // The same sums: an example's own are whole before they are added.
                         plan.weight_gradient(input, grad, true, weight_sum);
                     }
                     let Some(back) = &back else { return };
