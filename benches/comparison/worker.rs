@@ -69,7 +69,7 @@ impl Worker {
 ///
 /// # Errors
 /// An unknown variant.
-pub fn make(workload: Workload, variant: &str, n: usize) -> Result<Step> {
+pub(super) fn make(workload: Workload, variant: &str, n: usize) -> Result<Step> {
     match variant {
         "batchwise" => {
             let mut made = OurStep::new(workload, n)?;

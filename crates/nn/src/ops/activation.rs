@@ -41,7 +41,7 @@ impl Activation {
             Self::Identity => Ok(x.clone()),
             // candle's own has derivative 1 at 0.
             Self::Relu => relu::relu(x),
-            smooth if !x.device().is_cpu() => plain::activation(x, smooth),
+            smooth if plain::is_asked_for(x) => plain::activation(x, smooth),
             smooth => apply1(&x.contiguous()?, ActivationOp { activation: smooth, slopes: Saved::default() }),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::linear::cpu;
 use super::saved::Saved;
-use super::{plain, plain_device, softmax};
+use super::{plain, softmax};
 use crate::kernels::attention::Heads;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::tape::apply1;
@@ -48,7 +48,7 @@ pub fn causal_self_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     if heads == 0 || !width.is_multiple_of(3 * heads) {
         candle_core::bail!("causal_self_attention: {heads} heads do not divide a third of {:?}", qkv.shape());
     }
-    if plain_device(qkv) || qkv.elem_count() == 0 {
+    if plain::is_asked_for(qkv) || qkv.elem_count() == 0 {
         return plain::causal_self_attention(qkv, heads);
     }
     let heads = Heads { n, positions, heads, width: width / (3 * heads) };

@@ -42,7 +42,7 @@ impl ConvConfig {
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let geometry = geometry([n, c, h, w], weight, bias, config)?;
-    if !x.device().is_cpu() {
+    if plain::is_asked_for(x) {
         return plain::conv2d(x, weight, bias, config);
     }
     let is_image = x.dtype() == DType::F32 && x.elem_count() != 0;
@@ -96,7 +96,7 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: ConvConfig) ->
         groups: config.groups,
     };
     check("conv1d", &geometry, weight_in, (x.dims(), weight, bias))?;
-    if !x.device().is_cpu() {
+    if plain::is_asked_for(x) {
         return plain::conv1d(x, weight, bias, config);
     }
     apply(x, weight, bias, geometry, config.activation, false)

@@ -4,7 +4,7 @@ use super::conv::{conv2d, geometry, note};
 use super::images::{images, readable, seen_channels_first, to_channels_last};
 use super::linear::cpu;
 use super::pool::max_pool2d;
-use super::{Activation, ConvConfig};
+use super::{Activation, ConvConfig, plain};
 use crate::kernels::element::contiguous;
 use crate::kernels::image::pooled::{self, Winner};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
@@ -22,7 +22,7 @@ pub fn conv2d_max_pool2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: Con
     let is_f32 = [x, weight, bias].iter().all(|x| x.dtype() == DType::F32);
     let args = [x, weight, bias];
     if !is_f32
-        || !x.device().is_cpu()
+        || plain::is_asked_for(x)
         || config.activation != Activation::Relu
         || tape::is_graph(&args)
         || x.elem_count() == 0

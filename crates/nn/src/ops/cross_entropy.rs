@@ -47,7 +47,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, config: CrossEntropyConf
     if !(0.0..=1.0).contains(&config.label_smoothing) {
         candle_core::bail!("cross_entropy: label smoothing {} is not in [0, 1]", config.label_smoothing);
     }
-    if !logits.device().is_cpu() {
+    if plain::is_asked_for(logits) {
         return plain::cross_entropy(logits, targets, config);
     }
     let op = CrossEntropyOp { config, n_classes: *n_classes, normalizers: Saved::default() };

@@ -1,7 +1,7 @@
 //! Zeros at random places, by addressed randomness.
 
 use super::linear::cpu;
-use super::plain_device;
+use super::plain;
 use crate::kernels::element::{Element, contiguous, dispatch};
 use crate::kernels::{threads, vectorized};
 use crate::random;
@@ -26,7 +26,7 @@ pub fn dropout(x: &Tensor, rate: f64, seed: u64, stream: &str, first_example: u6
     let per_example = x.elem_count().checked_div(n).unwrap_or(0);
     let first = u128::from(first_example) * per_example as u128;
     let op = DropoutOp { rate, seed, stream: stream.to_owned(), first, kept: OnceLock::new() };
-    if plain_device(x) {
+    if plain::is_asked_for(x) {
         let scale = op.scale();
         let mask: Vec<f32> =
             op.draw(x.elem_count()).into_iter().map(|kept| f32::from(kept) * scale).collect();

@@ -20,7 +20,7 @@ pub fn embedding(ids: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if ids.dtype() != DType::U32 {
         candle_core::bail!("embedding: ids are {:?}, expected U32", ids.dtype());
     }
-    if !weight.device().is_cpu() {
+    if plain::is_asked_for(weight) {
         return plain::embedding(ids, weight);
     }
     apply2(&weight.contiguous()?, &ids.contiguous()?, EmbeddingOp)

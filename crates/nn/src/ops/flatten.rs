@@ -2,6 +2,7 @@
 
 use super::images::{images, readable, seen_channels_first, to_channels_first, to_channels_last};
 use super::linear::cpu;
+use super::plain;
 use crate::kernels::element::contiguous;
 use crate::kernels::image::Images;
 use crate::kernels::{threads, vectorized};
@@ -11,7 +12,7 @@ use candle_core::{CpuStorage, DType, Result, Tensor};
 /// Whether the fused form serves: f32 images that lie channels last, outside of candle's graph.
 fn is_ours(x: &Tensor) -> bool {
     x.rank() == 4
-        && x.device().is_cpu()
+        && !plain::is_asked_for(x)
         && x.dtype() == DType::F32
         && x.elem_count() != 0
         && !tape::is_graph(&[x])

@@ -2,7 +2,7 @@
 
 use super::linear::cpu;
 use super::saved::Saved;
-use super::{plain, plain_device};
+use super::plain;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::rows::{Center, RowGradients, Rows};
@@ -23,7 +23,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> R
     if bias.shape() != weight.shape() {
         candle_core::bail!("layer_norm: weight {:?} and bias {:?} differ", weight.shape(), bias.shape());
     }
-    if plain_device(x) || x.elem_count() == 0 {
+    if plain::is_asked_for(x) || x.elem_count() == 0 {
         return plain::layer_norm(x, weight, bias, epsilon);
     }
     let op = NormOp::new(weight.elem_count(), Center::Mean, epsilon);
@@ -36,7 +36,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> R
 /// As [`layer_norm`].
 pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
     check("rms_norm", x, weight, epsilon)?;
-    if plain_device(x) || x.elem_count() == 0 {
+    if plain::is_asked_for(x) || x.elem_count() == 0 {
         return plain::rms_norm(x, weight, epsilon);
     }
     let op = NormOp::new(weight.elem_count(), Center::Zero, epsilon);

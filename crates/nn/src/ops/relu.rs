@@ -1,6 +1,6 @@
 //! max(0, x).
 
-use super::masked;
+use super::{Activation, masked, plain};
 use crate::kernels::element::{contiguous, dispatch, relu as one};
 use crate::kernels::vectorized;
 use crate::tape::apply1;
@@ -9,8 +9,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDTyp
 
 /// max(0, x) with derivative 0 at 0; candle's own has 1 there. A NaN stays one.
 pub(super) fn relu(x: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return x.relu();
+    if plain::is_asked_for(x) {
+        return plain::activation(x, Activation::Relu);
     }
     apply1(&x.contiguous()?, ReluOp)
 }

@@ -4,7 +4,7 @@
 use super::conv::geometry;
 use super::images::{images, readable, seen_channels_first, to_channels_last};
 use super::linear::cpu;
-use super::{Activation, ConvConfig};
+use super::{Activation, ConvConfig, plain};
 use crate::kernels::element::contiguous;
 use crate::kernels::image::normed::{self, Affine, Output, Partial, Statistics, Sums};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
@@ -36,7 +36,7 @@ pub(crate) fn can_fuse(x: &Tensor, layers: &[&ConvNorm<'_>]) -> bool {
         layer.config.activation == Activation::Identity
             && layer.parameters().iter().all(|p| p.dtype() == DType::F32)
     };
-    x.device().is_cpu()
+    !plain::is_asked_for(x)
         && x.dtype() == DType::F32
         && x.rank() == 4
         && x.elem_count() != 0
