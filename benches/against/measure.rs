@@ -1,6 +1,6 @@
 //! Times the contestants in turn by a script, and measures the memory of each in a fresh process.
 
-use super::{BF16, CANDLE, Failure, OURS, Options, TORCH};
+use super::{BF16, CANDLE, Failure, OURS, OURS_BF16, Options, TORCH};
 use crate::comparison::{Model, Workload};
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -79,6 +79,12 @@ impl Cell {
         Some(self.best_torch()? / self.seen(OURS)?.median)
     }
 
+    /// The same in bf16.
+    #[must_use]
+    pub fn ratio_bf16(&self) -> Option<f64> {
+        Some(self.seen(BF16)?.median / self.seen(OURS_BF16)?.median)
+    }
+
     /// Whether others used so much of the machine meanwhile that the cell says little.
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
@@ -150,7 +156,7 @@ fn contestants(options: &Options, model: Model, batch: usize) -> Vec<&'static st
     let mut names = vec![OURS];
     names.extend(TORCH);
     if options.with_bf16 {
-        names.push(BF16);
+        names.extend([OURS_BF16, BF16]);
     }
     if options.with_candle && (model == Model::Mlp || batch <= CANDLE_LARGEST) {
         names.push(CANDLE);
@@ -209,7 +215,7 @@ impl Runner<'_> {
     fn command(&self, name: &str) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
         match name {
-            OURS | CANDLE => vec![text(&self.worker)],
+            OURS | OURS_BF16 | CANDLE => vec![text(&self.worker)],
             _ => vec![text(self.python), text(&self.options.script)],
         }
     }
@@ -287,7 +293,7 @@ impl Runner<'_> {
 
     /// Some steps in a process of its own.
     fn peak_mib(&self, workload: &str, name: &str, batch: usize) -> Result<Option<f64>, Failure> {
-        let is_ours = [OURS, CANDLE].contains(&name);
+        let is_ours = [OURS, OURS_BF16, CANDLE].contains(&name);
         let words = self.command(name);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());

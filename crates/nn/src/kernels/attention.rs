@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "threads write the columns of different heads in the same rows")]
 
 use super::Element;
+use crate::precision::Precision;
 use super::element::with_scratch;
 use super::threads::{self, Shared};
 use super::tile::{self, LANES, Panel, TILE};
@@ -16,6 +17,8 @@ pub(crate) struct Heads {
     pub(crate) heads: usize,
     /// Of one head, at least 1.
     pub(crate) width: usize,
+    /// Of queries, keys, values, probabilities and the gradients of outputs and scores.
+    pub(crate) precision: Precision,
 }
 
 /// One head of one example.
@@ -57,6 +60,10 @@ impl Heads {
     /// The width of a head in whole registers.
     fn padded(self) -> usize {
         self.width.next_multiple_of(LANES)
+    }
+
+    fn rounds(self) -> bool {
+        self.precision == Precision::Bf16
     }
 
     fn scale(self) -> f64 {
@@ -148,10 +155,15 @@ impl Head {
     #[inline(always)]
     fn pack<'a, T: Element>(&self, to: &mut [T], rows: usize, row: impl Fn(usize) -> &'a [T], scale: T) {
         let (width, padded) = (self.heads.width, self.heads.padded());
+        let rounds = self.heads.rounds();
         for (i, to) in to.chunks_exact_mut(padded).enumerate().take(rows.next_multiple_of(tile::BLOCK)) {
             if i < rows {
                 let row = row(i);
-                to[..width].iter_mut().zip(row).for_each(|(to, v)| *to = *v * scale);
+                if rounds {
+                    to[..width].iter_mut().zip(row).for_each(|(to, v)| *to = v.to_bf16() * scale);
+                } else {
+                    to[..width].iter_mut().zip(row).for_each(|(to, v)| *to = *v * scale);
+                }
                 to[width..].fill(T::ZERO);
             } else {
                 to.fill(T::ZERO);
@@ -185,7 +197,16 @@ impl Head {
             }
             i += n;
         }
+        if self.heads.rounds() {
+            round_all(&mut to[..width * TILE]);
+        }
     }
+}
+
+/// Rounds to bf16, compiled for the caller's registers.
+#[inline(always)]
+fn round_all<T: Element>(x: &mut [T]) {
+    x.iter_mut().for_each(|x| *x = x.to_bf16());
 }
 
 struct Forward<'a, T> {
@@ -230,6 +251,10 @@ impl<T: Element> WithSimd for Run<'_, '_, T> {
                 if keys != 0 {
                     o[i * padded..][..padded].iter_mut().for_each(|o| *o *= fade);
                 }
+            }
+            // Their sums are those of what has not been rounded, as of a softmax in f32.
+            if heads.rounds() {
+                round_all(&mut scores[..rows * TILE]);
             }
             scores[rows * TILE..rows.next_multiple_of(tile::BLOCK) * TILE].fill(T::ZERO);
             let of_values = Panel { rows, columns: padded, depth: n_keys, is_causal: is_last };
@@ -311,6 +336,10 @@ impl<T: Element> WithSimd for Backward<'_, '_, T> {
                     }
                     let seen = if is_first { i + 1 } else { n_keys };
                     tile::score_gradients(p, ds, seen, log_sums[tile * TILE + i], shares[tile * TILE + i]);
+                }
+                if heads.rounds() {
+                    round_all(&mut scores[..rows * TILE]);
+                    round_all(&mut slopes[..rows * TILE]);
                 }
                 let down = Panel { rows: n_keys, columns: padded, depth: rows, is_causal: is_first };
                 tile::transposed_product(simd, dv, scores, dy, down, !is_first);

@@ -9,7 +9,7 @@ use crate::kernels::element::contiguous;
 use crate::kernels::image::normed::{self, Affine, Output, Partial, Statistics, Sums};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
 use crate::kernels::threads::{self, Rows};
-use crate::{sink, tape};
+use crate::{precision, sink, tape};
 use candle_core::{CpuStorage, DType, Result, Tensor, bail};
 
 /// A convolution without a bias and the batch norm behind it.
@@ -57,7 +57,8 @@ impl Layer {
         layer: &ConvNorm<'_>,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self> {
-        let plan = Plan::new(geometry(x_shape, layer.kernel, layer.scale, layer.config)?);
+        let g = geometry(x_shape, layer.kernel, layer.scale, layer.config)?;
+        let plan = Plan::new(g, precision::current());
         let output = with_values(layer.kernel, |kernel| Ok(normed::convolve(&plan, kernel, fill)))?;
         Ok(Self { plan, output, epsilon: layer.epsilon })
     }

@@ -1,8 +1,10 @@
 //! One convolution of one example, and its gradients.
 
 use super::tile::{self, MAX_VECTORS, Row, Run, Taps};
+use crate::kernels::bf16;
 use crate::kernels::conv::Geometry;
 use crate::kernels::element::with_scratch;
+use crate::precision::Precision;
 use std::ops::Range;
 
 /// Below this many numbers in a window's row, windows are unfolded first: runs so short would be all overhead.
@@ -29,6 +31,8 @@ struct Phase {
 /// How a convolution is computed: all that follows from its sizes.
 pub(crate) struct Plan {
     g: Geometry,
+    /// Of weights, windows and gradients, which are rounded where they are packed and padded.
+    precision: Precision,
     /// Whether windows are unfolded: a row of the buffer is then one window.
     unfolds: bool,
     runs: Vec<Run>,
@@ -53,7 +57,7 @@ fn merged(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
 }
 
 impl Plan {
-    pub(crate) fn new(g: Geometry) -> Self {
+    pub(crate) fn new(g: Geometry, precision: Precision) -> Self {
         let [kernel_height, kernel_width] = g.kernel;
         let (inner, outer) = (g.group_in(), g.group_out());
         let taps = || (0..kernel_height).flat_map(move |ky| (0..kernel_width).map(move |kx| (ky, kx)));
@@ -111,11 +115,15 @@ impl Plan {
                 taps_before += n_taps;
             }
         }
-        Self { g, unfolds, runs, order, phases, back_order, border }
+        Self { g, precision, unfolds, runs, order, phases, back_order, border }
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.g
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Multiplications of one example's forward pass.
@@ -133,7 +141,9 @@ impl Plan {
         let (n, outer) = (self.order.len(), self.g.group_out());
         let strides = [outer * n, n];
         let parts = &[(0, n)];
-        Packing { weight, groups: self.g.groups, channels: outer, strides, parts, order: &self.order }.pack()
+        let packing =
+            Packing { weight, groups: self.g.groups, channels: outer, strides, parts, order: &self.order };
+        self.rounded(packing.pack())
     }
 
     /// The same for [`Plan::input_gradient`].
@@ -142,7 +152,19 @@ impl Plan {
         let phases: Vec<_> = self.phases.iter().map(|p| (p.taps_before * outer, p.n_taps * outer)).collect();
         let strides = [outer * self.order.len(), self.g.kernel[0] * self.g.kernel[1]];
         let (groups, channels) = (self.g.groups, self.g.group_in());
-        Packing { weight, groups, channels, strides, parts: &phases, order: &self.back_order }.pack()
+        let packing = Packing { weight, groups, channels, strides, parts: &phases, order: &self.back_order };
+        self.rounded(packing.pack())
+    }
+
+    fn rounded(&self, mut weights: Packed) -> Packed {
+        self.round(&mut weights.values);
+        weights
+    }
+
+    fn round(&self, values: &mut [f32]) {
+        if self.precision == Precision::Bf16 {
+            bf16::round_all(values);
+        }
     }
 
     /// The weights' gradient in the weights' own order.
@@ -204,6 +226,7 @@ impl Plan {
                 };
                 row[..before].fill(0.0);
                 fill(y, &mut row[before..before + width]);
+                self.round(&mut row[before..before + width]);
                 row[before + width..].fill(0.0);
             }
         };
@@ -286,6 +309,7 @@ impl Plan {
                 Some(y) => {
                     row[..before].fill(0.0);
                     fill(y, &mut row[before..before + width]);
+                    self.round(&mut row[before..before + width]);
                     row[before + width..].fill(0.0);
                 }
             }
@@ -496,7 +520,7 @@ mod tests {
             let w = numbers("w", g.out_channels * g.group_in() * g.kernel[0] * g.kernel[1]);
             let (bias, dy) = (numbers("b", g.out_channels), numbers("dy", g.out_len()));
             let want = naive(&g, &x, &w, &bias, &dy);
-            let plan = Plan::new(g);
+            let plan = Plan::new(g, Precision::F32);
             let (packed, back, start) = (plan.pack(&w), plan.pack_back(&w), plan.start(Some(&bias)));
             let row = |x: &[f32], y: usize, row: &mut [f32]| row.copy_from_slice(&x[y * row.len()..][..row.len()]);
             // Row by row, as several threads may take them.
@@ -554,7 +578,7 @@ mod tests {
                 dilation: [1; 2],
                 groups: 1,
             };
-            let plan = Plan::new(g);
+            let plan = Plan::new(g, Precision::F32);
             let (x, w) = (numbers("x", g.in_len()), numbers("w", plan.weight_len()));
             let dy = numbers("dy", g.out_len());
             let (packed, back, start) = (plan.pack(&w), plan.pack_back(&w), plan.start(None));
