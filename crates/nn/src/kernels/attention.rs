@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "threads write the columns of different heads in the same rows")]
 
 use super::Element;
-use crate::precision::Precision;
 use super::element::with_scratch;
 use super::threads::{self, Shared};
 use super::tile::{self, LANES, Panel, TILE};
+use crate::precision::Precision;
 use pulp::{Simd, WithSimd};
 
 /// Sizes of a self-attention; its input is (n, positions, 3·heads·width): queries, keys and values side by side.

@@ -7,12 +7,15 @@
 use super::super::{bf16, threads, vectorized};
 use super::micro::{self, Path};
 use super::workspace::with_rounded;
+#[cfg(target_arch = "x86_64")]
+use super::x86_bf16;
 use super::{Finish, Matrix, Target, product_by as product_of_f32};
 
 /// How such products are computed.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
     /// From pairs of bf16.
+    #[cfg(target_arch = "x86_64")]
     Pairs(&'static Path),
     /// From f32.
     Numbers(&'static Path),
@@ -21,13 +24,16 @@ pub(super) enum Way {
 impl Way {
     fn path(self) -> &'static Path {
         match self {
-            Self::Pairs(path) | Self::Numbers(path) => path,
+            #[cfg(target_arch = "x86_64")]
+            Self::Pairs(path) => path,
+            Self::Numbers(path) => path,
         }
     }
 
     /// Numbers of a copy along a sum of `k`.
     fn depth(self, k: usize) -> usize {
         match self {
+            #[cfg(target_arch = "x86_64")]
             Self::Pairs(_) => k.div_ceil(2),
             Self::Numbers(_) => k,
         }
@@ -37,13 +43,19 @@ impl Way {
 /// The ways that this machine has, the fastest first.
 #[cfg(test)]
 pub(super) fn ways() -> Vec<Way> {
-    let numbers = micro::paths().into_iter().map(Way::Numbers);
-    micro::pairs().map(Way::Pairs).into_iter().chain(numbers).collect()
+    let mut ways: Vec<Way> = micro::paths().into_iter().map(Way::Numbers).collect();
+    #[cfg(target_arch = "x86_64")]
+    ways.splice(..0, micro::pairs().map(Way::Pairs));
+    ways
 }
 
 /// The fastest way of this machine.
 pub(super) fn way() -> Way {
-    micro::pairs().map_or_else(|| Way::Numbers(micro::path()), Way::Pairs)
+    #[cfg(target_arch = "x86_64")]
+    if let Some(path) = micro::pairs() {
+        return Way::Pairs(path);
+    }
+    Way::Numbers(micro::path())
 }
 
 /// c = round(a)·round(b), then `finish`.
@@ -62,9 +74,11 @@ pub(super) unsafe fn product_by<F: Finish<f32>>(
     let depth = way.depth(a.cols);
     with_rounded((a.rows + b.cols) * depth, |buffer| {
         let (for_a, for_b) = buffer.split_at_mut(a.rows * depth);
-        let (a, b) = (copy(way, is_parallel, a, for_a), copy(way, is_parallel, b.t(), for_b).t());
         // SAFETY: the caller's promise; `copy` fills its matrix.
-        unsafe { product_of_f32(way.path(), c, false, a, b, is_parallel, finish) }
+        unsafe {
+            let (a, b) = (copy(way, is_parallel, a, for_a), copy(way, is_parallel, b.t(), for_b).t());
+            product_of_f32(way.path(), c, false, a, b, is_parallel, finish);
+        }
     });
 }
 
@@ -72,19 +86,29 @@ pub(super) unsafe fn product_by<F: Finish<f32>>(
 const PIECE: usize = 1 << 14;
 
 /// A rounded copy of a matrix whose columns are the sum's, which lies as the matrix does.
-fn copy<'a>(way: Way, is_parallel: bool, x: Matrix<'_, f32>, to: &'a mut [f32]) -> Matrix<'a, f32> {
+///
+/// # Safety
+/// The machine has the way.
+unsafe fn copy<'a>(way: Way, is_parallel: bool, x: Matrix<'_, f32>, to: &'a mut [f32]) -> Matrix<'a, f32> {
     let depth = way.depth(x.cols);
     let along_sum = x.col_stride == 1;
     let (n_lines, line) = if along_sum { (x.rows, depth) } else { (depth, x.rows) };
-    let write = |i: usize, to: &mut [f32]| match (way, along_sum) {
-        (Way::Pairs(_), true) => pairs_of_line(&x.data[i * x.row_stride..][..x.cols], to),
-        (Way::Pairs(_), false) => {
-            let first = &x.data[2 * i * x.col_stride..][..x.rows];
-            let second = (2 * i + 1 < x.cols).then(|| &x.data[(2 * i + 1) * x.col_stride..][..x.rows]);
-            pairs_of_lines(first, second, to);
-        }
-        (Way::Numbers(_), true) => round_line(&x.data[i * x.row_stride..][..x.cols], to),
-        (Way::Numbers(_), false) => round_line(&x.data[i * x.col_stride..][..x.rows], to),
+    let line_at = |i: usize| match along_sum {
+        true => &x.data[i * x.row_stride..][..x.cols],
+        false => &x.data[i * x.col_stride..][..x.rows],
+    };
+    let write = |i: usize, to: &mut [f32]| match way {
+        // SAFETY: the machine has the way.
+        #[cfg(target_arch = "x86_64")]
+        Way::Pairs(_) => unsafe {
+            match along_sum {
+                true => x86_bf16::pairs_in(line_at(i), to),
+                false if 2 * i + 1 < x.cols => x86_bf16::pairs_of(line_at(2 * i), line_at(2 * i + 1), to),
+                // The last of an odd number, which stand beside zeros.
+                false => x86_bf16::pairs_of(line_at(2 * i), &[], to),
+            }
+        },
+        Way::Numbers(_) => to.iter_mut().zip(line_at(i)).for_each(|(to, x)| *to = bf16::round(*x)),
     };
     let at_once = if is_parallel { PIECE.div_ceil(line) } else { n_lines };
     let piece = |i: usize, to: &mut [f32]| {
@@ -96,33 +120,6 @@ fn copy<'a>(way: Way, is_parallel: bool, x: Matrix<'_, f32>, to: &'a mut [f32]) 
     threads::for_each_chunk(&mut to[..n_lines * line], at_once * line, piece);
     let (row_stride, col_stride) = if along_sum { (depth, 1) } else { (1, x.rows) };
     Matrix { data: to, rows: x.rows, cols: depth, row_stride, col_stride }
-}
-
-#[inline(always)]
-fn round_line(x: &[f32], to: &mut [f32]) {
-    to.iter_mut().zip(x).for_each(|(to, x)| *to = bf16::round(*x));
-}
-
-/// Pairs of neighbours; the last may be alone.
-#[inline(always)]
-fn pairs_of_line(x: &[f32], to: &mut [f32]) {
-    let (pairs, rest) = x.as_chunks::<2>();
-    to.iter_mut().zip(pairs).for_each(|(to, [first, second])| *to = bf16::pair(*first, *second));
-    if let ([first], Some(to)) = (rest, to.last_mut()) {
-        *to = bf16::pair(*first, 0.0);
-    }
-}
-
-/// Pairs of what lies in the same place of two lines.
-#[inline(always)]
-fn pairs_of_lines(first: &[f32], second: Option<&[f32]>, to: &mut [f32]) {
-    match second {
-        Some(second) => {
-            let pairs = first.iter().zip(second);
-            to.iter_mut().zip(pairs).for_each(|(to, (first, second))| *to = bf16::pair(*first, *second));
-        }
-        None => to.iter_mut().zip(first).for_each(|(to, first)| *to = bf16::pair(*first, 0.0)),
-    }
 }
 
 #[cfg(test)]

@@ -415,12 +415,12 @@ pub(super) fn paths() -> Vec<&'static Path> {
 }
 
 /// The path for numbers that are pairs of bf16, where this machine has one.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn pairs() -> Option<&'static Path> {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if path().lanes == pairs::PATH.lanes && is_x86_feature_detected!("avx512bf16") {
-        return Some(&pairs::PATH);
-    }
-    None
+    let has = path().lanes == pairs::PATH.lanes
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16");
+    has.then_some(&pairs::PATH)
 }
 
 /// The fastest path of this machine.
