@@ -145,6 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn bf16_is_compared_with_bf16() {
+        let mut cell = cell([1e-3, 2e-3, 2e-3, 3e-3], 0.0);
+        for (name, median) in [(OURS_BF16, 2e-3), (BF16, 3e-3)] {
+            let seen = Seen { median, min: median, loss: 2.3, peak_mib: Some(50.0) };
+            cell.contestants.push(Contestant { name, seen: Ok(seen) });
+        }
+        let text = table(&[cell], 300.0);
+        assert!(
+            text.contains("| batchwise_bf16 ms | batchwise_bf16 MiB | bf16 ms | bf16 MiB | bf16 ratio |"),
+            "{text}"
+        );
+        assert!(text.contains("| 2.00 | 50 | 3.00 | 50 | 1.50 |") && text.contains("**2.00**"), "{text}");
+        assert!(text.contains("geometric mean 1.500 of 1 cells"), "{text}");
+    }
+
+    #[test]
     fn a_disturbed_cell_is_shown_but_does_not_count() {
         let cells = [cell([1e-3, 4e-3, 2e-3, 3e-3], 0.0), cell([1e-3, 90e-3, 90e-3, 90e-3], 0.5)];
         let text = table(&cells, 300.0);
