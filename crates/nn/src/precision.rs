@@ -20,7 +20,11 @@
 //! The products of linear layers run on the CPU's dot product of bf16 pairs (`vdpbf16ps`, AVX512-BF16) where it has that,
 //! chosen at run time; both operands are first rounded into pairs along the sum, half as long in memory. It adds two
 //! exact products one after the other, each sum rounded to f32, so its numbers differ from those of f32 products of the
-//! rounded operands by the order of summation only. Any other CPU computes these f32 products: there, as in convolutions
+//! rounded operands by the order of summation only (and by denormal operands, which count as 0 before they are rounded).
+//! On a Xeon, one thread, rounding included, products of layers from 128×384 to 784×512 took 0.75 to 0.95 of the time of
+//! f32 from 128 rows on, and 0.7 at 2048³; with 8 rows, where rounding the weight costs as much as the product, 1.1 to 2
+//! times as long in the forward pass and for the input's gradient, and 0.7 for the weight's. Layers of ten outputs are
+//! slower in bf16 for the most part. Any other CPU computes these f32 products: there, as in convolutions
 //! and attention on every CPU, bf16 is not faster than f32 but costs the rounding. AMX, whose tiles are several times
 //! faster still, is not used: its intrinsics are not stable in Rust 1.95.
 //!
