@@ -268,6 +268,7 @@ struct Piece<'a, T> {
 }
 
 /// The gradients given the output (for the ReLU's mask) and the output's gradient.
+#[expect(clippy::too_many_arguments, reason = "what the convolution was applied to, and how")]
 pub(crate) fn backward<T: Element>(
     g: &Geometry,
     input: &[T],
