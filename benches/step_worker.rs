@@ -16,7 +16,7 @@ use std::time::Instant;
 const USAGE: &str = "usage: step-worker
        step-worker --phases MODEL BATCH [STEPS]
        step-worker --gemm THREADS (with RAYON_NUM_THREADS=1)
-MODEL is one of mlp, lenet, resnet, gpt with _sgd or _adamw; VARIANT is batchwise or candle.";
+MODEL is one of mlp, lenet, resnet, gpt with _sgd or _adamw; VARIANT is batchwise, batchwise_bf16 or candle.";
 
 fn main() -> ExitCode {
     // Where both sides are given one setting by the environment, that one holds.

@@ -1,6 +1,6 @@
-//! Times the contestants in turn by a script, and measures the memory of each in a fresh process.
+//! Times the contestants in turn by a script, each cell in fresh processes, which tell their peak memory.
 
-use super::{BF16, CANDLE, Failure, OURS, Options, TORCH};
+use super::{BF16, CANDLE, Failure, OURS, OURS_BF16, Options, TORCH};
 use crate::comparison::{Model, Workload};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -78,6 +78,12 @@ impl Cell {
         Some(self.best_torch()? / self.seen(OURS)?.median)
     }
 
+    /// The same in bf16.
+    #[must_use]
+    pub fn ratio_bf16(&self) -> Option<f64> {
+        Some(self.seen(BF16)?.median / self.seen(OURS_BF16)?.median)
+    }
+
     /// Whether others used so much of the machine meanwhile that the cell says little.
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
@@ -146,7 +152,7 @@ fn contestants(options: &Options, model: Model, batch: usize) -> Vec<&'static st
     let mut names = vec![OURS];
     names.extend(TORCH);
     if options.with_bf16 {
-        names.push(BF16);
+        names.extend([OURS_BF16, BF16]);
     }
     if options.with_candle && (model == Model::Mlp || batch <= CANDLE_LARGEST) {
         names.push(CANDLE);
@@ -205,7 +211,7 @@ impl Runner<'_> {
     fn command(&self, name: &str) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
         match name {
-            OURS | CANDLE => vec![text(&self.worker)],
+            OURS | OURS_BF16 | CANDLE => vec![text(&self.worker)],
             _ => vec![text(self.python), text(&self.options.script)],
         }
     }

@@ -19,6 +19,9 @@ pub const TORCH: [&str; 3] = ["eager", "fused", "compile"];
 /// PyTorch in bfloat16, which computes otherwise.
 pub const BF16: &str = "bf16";
 
+/// Our name with operands rounded to bf16, which is what PyTorch in bfloat16 is to be compared with.
+pub const OURS_BF16: &str = "batchwise_bf16";
+
 /// Our name among the contestants.
 pub const OURS: &str = "batchwise";
 

@@ -13,7 +13,7 @@ usage: cargo xtask bench step --against-torch [OPTIONS]
   --rounds N        bursts of each contestant in turn (default 3)
   --seconds X       of a burst (default 0.3)
   --tries N         of a cell while others use the machine; the least disturbed counts (default 3)
-  --bf16            PyTorch in bfloat16 too, which is not part of the ratio
+  --bf16            PyTorch in bfloat16 and we with operands in bf16 too, with a ratio of their own
   --no-candle       without stock candle
   --json FILE       keep every figure
   --python PROGRAM  an interpreter with torch (default: $PYTHON, or one made under target/torch-env)
@@ -35,7 +35,7 @@ pub struct Options {
     pub seconds: f64,
     /// How often a cell is timed at most while others use the machine.
     pub tries: usize,
-    /// Whether PyTorch in bfloat16 takes part.
+    /// Whether PyTorch in bfloat16 takes part, and we with operands in bf16.
     pub with_bf16: bool,
     /// Whether stock candle takes part.
     pub with_candle: bool,

@@ -1,6 +1,6 @@
 //! The comparison as a table in Markdown.
 
-use super::{BF16, CANDLE, Cell, OURS, Seen, TORCH};
+use super::{BF16, CANDLE, Cell, OURS, OURS_BF16, Seen, TORCH};
 use std::fmt::Write;
 
 /// The table with its summary; `ceiling` is the GFLOP/s of a matrix product.
@@ -14,7 +14,8 @@ pub fn table(cells: &[Cell], ceiling: f64) -> String {
     head.push("ours MiB".to_owned());
     head.extend(TORCH.map(|name| format!("{name} MiB")));
     if with_bf16 {
-        head.extend(["bf16 ms", "bf16 MiB"].map(str::to_owned));
+        head.extend([OURS_BF16, BF16].iter().flat_map(|name| [format!("{name} ms"), format!("{name} MiB")]));
+        head.push("bf16 ratio".to_owned());
     }
     if with_candle {
         head.extend(["candle ms", "candle MiB"].map(str::to_owned));
@@ -28,8 +29,13 @@ pub fn table(cells: &[Cell], ceiling: f64) -> String {
         row.push(cell.ratio().map_or("-".to_owned(), |ratio| format!("**{ratio:.2}**")));
         row.push(mebibytes(cell.seen(OURS)));
         row.extend(TORCH.map(|name| mebibytes(cell.seen(name))));
-        for name in [with_bf16.then_some(BF16), with_candle.then_some(CANDLE)].into_iter().flatten() {
-            row.extend([median(name), mebibytes(cell.seen(name))]);
+        let figures = |name: &str| [median(name), mebibytes(cell.seen(name))];
+        if with_bf16 {
+            row.extend([OURS_BF16, BF16].into_iter().flat_map(figures));
+            row.push(cell.ratio_bf16().map_or("-".to_owned(), |ratio| format!("{ratio:.2}")));
+        }
+        if with_candle {
+            row.extend(figures(CANDLE));
         }
         row.push(of_ceiling(cell, ceiling).map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share)));
         let mark = if cell.is_disturbed() { " !" } else { "" };
@@ -58,8 +64,8 @@ fn of_ceiling(cell: &Cell, ceiling: f64) -> Option<f64> {
 }
 
 fn summary(cells: &[Cell], ceiling: f64) -> String {
-    let calm = cells.iter().filter(|cell| !cell.is_disturbed());
-    let logs: Vec<f64> = calm.filter_map(Cell::ratio).map(f64::ln).collect();
+    let calm = || cells.iter().filter(|cell| !cell.is_disturbed());
+    let logs: Vec<f64> = calm().filter_map(Cell::ratio).map(f64::ln).collect();
     let mean = match logs.len() {
         0 => "unknown".to_owned(),
         n => format!("{:.3}", (logs.iter().sum::<f64>() / n as f64).exp()),
@@ -69,6 +75,15 @@ fn summary(cells: &[Cell], ceiling: f64) -> String {
         TORCH.join(", "),
         logs.len()
     );
+    let logs: Vec<f64> = calm().filter_map(Cell::ratio_bf16).map(f64::ln).collect();
+    if !logs.is_empty() {
+        let mean = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
+        let _ = writeln!(
+            out,
+            "bf16 ratio: PyTorch's {BF16} over {OURS_BF16}; geometric mean {mean:.3} of {} cells",
+            logs.len()
+        );
+    }
     let n_disturbed = cells.iter().filter(|cell| cell.is_disturbed()).count();
     // Writing to a string does not fail.
     if n_disturbed != 0 {
@@ -127,6 +142,22 @@ mod tests {
         assert!(text.contains("geometric mean 1.000 of 2 cells"), "{text}");
         assert!(text.contains("below 1: mlp_sgd 8 (0.50)"), "{text}");
         assert!(!text.contains("candle") && !text.contains('!'), "{text}");
+    }
+
+    #[test]
+    fn bf16_is_compared_with_bf16() {
+        let mut cell = cell([1e-3, 2e-3, 2e-3, 3e-3], 0.0);
+        for (name, median) in [(OURS_BF16, 2e-3), (BF16, 3e-3)] {
+            let seen = Seen { median, min: median, loss: 2.3, peak_mib: Some(50.0) };
+            cell.contestants.push(Contestant { name, seen: Ok(seen) });
+        }
+        let text = table(&[cell], 300.0);
+        assert!(
+            text.contains("| batchwise_bf16 ms | batchwise_bf16 MiB | bf16 ms | bf16 MiB | bf16 ratio |"),
+            "{text}"
+        );
+        assert!(text.contains("| 2.00 | 50 | 3.00 | 50 | 1.50 |") && text.contains("**2.00**"), "{text}");
+        assert!(text.contains("geometric mean 1.500 of 1 cells"), "{text}");
     }
 
     #[test]

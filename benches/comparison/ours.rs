@@ -4,6 +4,7 @@ use super::{CLASSES, CONTEXT, HEADS, LAYERS, Model, VOCABULARY, WIDTH, Workload,
 use batchwise_nn::gradients::Tap;
 use batchwise_nn::models::{Cnn, CnnConfig, Gpt, GptConfig, Mlp, MlpConfig, Norm, ResNet, ResNetConfig};
 use batchwise_nn::optim::Optimizer;
+use batchwise_nn::precision::{self, Precision};
 use batchwise_nn::{Gradients, Parameters, Recorded, loss};
 use candle_core::{DType, Device, Error, Result, Tensor};
 use candle_nn::{ModuleT, VarBuilder};
@@ -27,6 +28,7 @@ pub struct OurStep {
     gradients: Gradients,
     inputs: Tensor,
     targets: Tensor,
+    precision: Precision,
 }
 
 impl OurStep {
@@ -41,7 +43,14 @@ impl OurStep {
         let (inputs, targets) = batch(workload.model, n)?;
         // A token for each position.
         let targets = if workload.model == Model::Gpt { targets.reshape(inputs.shape())? } else { targets };
-        Ok(Self { parameters, model, optimizer, gradients: Gradients::new(), inputs, targets })
+        let (gradients, precision) = (Gradients::new(), Precision::F32);
+        Ok(Self { parameters, model, optimizer, gradients, inputs, targets, precision })
+    }
+
+    /// The same with products in another precision.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// What it trains.
@@ -65,7 +74,7 @@ impl OurStep {
     pub fn step_with(&mut self, mut mark: impl FnMut(Phase)) -> Result<f64> {
         let mut weight = 0.0;
         let recorded = Recorded::new(|| {
-            let logits = self.model.forward_t(&self.inputs, true)?;
+            let logits = precision::with(self.precision, || self.model.forward_t(&self.inputs, true))?;
             let loss = match self.targets.rank() {
                 1 => loss::cross_entropy(&logits, &self.targets)?,
                 _ => loss::next_token(&logits, &self.targets)?,

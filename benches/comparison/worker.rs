@@ -1,6 +1,7 @@
 //! Timing of steps, as the scripts of the comparison do it.
 
 use super::{OurStep, StockStep, Workload};
+use batchwise_nn::precision::Precision;
 use candle_core::{Result, bail};
 use std::time::Instant;
 
@@ -65,21 +66,22 @@ impl Worker {
     }
 }
 
-/// The step of a variant, `batchwise` or `candle`, on a batch of `n`.
+/// The step of a variant, `batchwise`, `batchwise_bf16` or `candle`, on a batch of `n`.
 ///
 /// # Errors
 /// An unknown variant.
 pub(super) fn make(workload: Workload, variant: &str, n: usize) -> Result<Step> {
     match variant {
-        "batchwise" => {
-            let mut made = OurStep::new(workload, n)?;
+        "batchwise" | "batchwise_bf16" => {
+            let precision = if variant == "batchwise" { Precision::F32 } else { Precision::Bf16 };
+            let mut made = OurStep::new(workload, n)?.with_precision(precision);
             Ok(Box::new(move || made.step()))
         }
         "candle" => {
             let mut made = StockStep::new(workload, n)?;
             Ok(Box::new(move || made.step()))
         }
-        _ => bail!("no variant `{variant}`: there are batchwise and candle"),
+        _ => bail!("no variant `{variant}`: there are batchwise, batchwise_bf16 and candle"),
     }
 }
 

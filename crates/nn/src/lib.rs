@@ -17,6 +17,7 @@
 //! - [`gradients`]: accumulation with the squared norm of each contribution, or of each example, as a by-product; also in
 //!   the metric of an optimizer's preconditioner.
 //! - [`tape`]: backward passes of these ops at the cost of their arithmetic alone.
+//! - [`precision`]: products of operands rounded to bf16, summed in f32.
 //! - [`audit`]: finite differences against the gradients of any candle model.
 //! - [`device`], [`memory`], [`meter`]: what devices there are, and how many bytes are live on them.
 //!
@@ -38,6 +39,7 @@ pub mod models;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+pub mod precision;
 pub mod random;
 mod sink;
 pub mod tape;

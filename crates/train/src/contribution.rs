@@ -40,7 +40,7 @@ pub(crate) fn contribute(
     let recorded = {
         let _span = tracing::trace_span!("forward").entered();
         Recorded::new(|| {
-            let forward = || task.model.forward_t(&data.inputs, true);
+            let forward = || task.forward(&data.inputs, true);
             let output = random::with_first_example(data.positions.start, forward)?;
             let loss = (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?;
             weight = loss.weight;

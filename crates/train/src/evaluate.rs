@@ -140,7 +140,7 @@ pub(crate) fn read(
         if let Some(next) = requests.peek() {
             loader.request(next.clone())?;
         }
-        let output = tape::no_grad(|| task.model.forward_t(&data.inputs, false))?.detach();
+        let output = tape::no_grad(|| task.forward(&data.inputs, false))?.detach();
         parts.extend(loss_parts(task, &output, &data.targets, part_size(n))?);
         if has_classes {
             hits += loss::n_correct(&output, &data.targets)?;

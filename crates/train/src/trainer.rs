@@ -31,9 +31,10 @@ impl Trainer {
     /// A run that has not started.
     ///
     /// # Errors
-    /// A batch or micro-batch of 0, a learning rate that is not finite, data and device errors.
+    /// A batch or micro-batch of 0, a learning rate that is not finite, a training in bf16 on a GPU, data and device errors.
     pub fn new(task: Task, dataset: Arc<dyn Dataset>, run: Run) -> Result<Self, TrainError> {
         run.check()?;
+        task.check()?;
         let order = Order::new(run.seed, dataset.len())?;
         let loader = Loader::new(dataset, order, task.device.clone())?;
         let optimizer = run.optimizer.build(&task.parameters)?;

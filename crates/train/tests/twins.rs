@@ -76,8 +76,7 @@ fn on_fashion_mnist() {
     let train = open("fashion-mnist", Some(&data)).unwrap().train;
     let subject = Subject {
         model: |vb| {
-            let config =
-                MlpConfig { inputs: 784, hidden: vec![128, 64], classes: 10 };
+            let config = MlpConfig { inputs: 784, hidden: vec![128, 64], classes: 10 };
             Box::new(Mlp::new(&config, vb).unwrap())
         },
         loss: loss::cross_entropy,
@@ -101,8 +100,13 @@ fn on_fashion_mnist() {
     same_course(&cnn, &train, 1e-3);
     let resnet = Subject {
         model: |vb| {
-            let config =
-                ResNetConfig { in_channels: 1, channels: vec![8, 16], blocks: 1, norm: Norm::Batch, classes: 10 };
+            let config = ResNetConfig {
+                in_channels: 1,
+                channels: vec![8, 16],
+                blocks: 1,
+                norm: Norm::Batch,
+                classes: 10,
+            };
             Box::new(ResNet::new(&config, vb).unwrap())
         },
         steps: 20,

@@ -6,6 +6,7 @@ use super::Element;
 use super::element::with_scratch;
 use super::threads::{self, Shared};
 use super::tile::{self, LANES, Panel, TILE};
+use crate::precision::Precision;
 use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
 
@@ -17,6 +18,8 @@ pub(crate) struct Heads {
     pub(crate) heads: usize,
     /// Of one head, at least 1.
     pub(crate) width: usize,
+    /// Of queries, keys, values, probabilities and the gradients of outputs and scores.
+    pub(crate) precision: Precision,
 }
 
 /// One head of one example.
@@ -58,6 +61,10 @@ impl Heads {
     /// The width of a head in whole registers.
     fn padded(self) -> usize {
         self.width.next_multiple_of(LANES)
+    }
+
+    fn rounds(self) -> bool {
+        self.precision == Precision::Bf16
     }
 
     fn scale(self) -> f64 {
@@ -155,19 +162,28 @@ impl Head {
     #[inline(always)]
     fn pack<'a, T: Element>(&self, to: &mut [T], rows: usize, row: impl Fn(usize) -> &'a [T], scale: T) {
         let padded = self.heads.padded();
+        let rounds = self.heads.rounds();
         for (i, to) in to.chunks_exact_mut(padded).enumerate().take(rows.next_multiple_of(tile::BLOCK)) {
             if i < rows {
                 let (to, row) = (to.as_chunks_mut::<LANES>().0, row(i).as_chunks::<LANES>());
                 for (to, row) in to.iter_mut().zip(row.0) {
                     // By value: slices that might overlap would be copied number by number.
-                    *to = row.map(
-                        #[inline(always)]
-                        |v| v * scale,
-                    );
+                    *to = if rounds {
+                        row.map(
+                            #[inline(always)]
+                            |v| v.to_bf16() * scale,
+                        )
+                    } else {
+                        row.map(
+                            #[inline(always)]
+                            |v| v * scale,
+                        )
+                    };
                 }
                 if let Some(to) = to.get_mut(row.0.len()) {
                     to[row.1.len()..].fill(T::ZERO);
-                    to.iter_mut().zip(row.1).for_each(|(to, v)| *to = *v * scale);
+                    let of = |v: T| if rounds { v.to_bf16() } else { v };
+                    to.iter_mut().zip(row.1).for_each(|(to, v)| *to = of(*v) * scale);
                 }
             } else {
                 to.fill(T::ZERO);
@@ -201,7 +217,16 @@ impl Head {
             }
             i += n;
         }
+        if self.heads.rounds() {
+            round_all(&mut to[..width * TILE]);
+        }
     }
+}
+
+/// Rounds to bf16, compiled for the caller's registers.
+#[inline(always)]
+fn round_all<T: Element>(x: &mut [T]) {
+    x.iter_mut().for_each(|x| *x = x.to_bf16());
 }
 
 struct Forward<'a, T> {
@@ -246,6 +271,10 @@ impl<T: Element> WithSimd for Run<'_, '_, T> {
                 if keys != 0 {
                     o[i * padded..][..padded].iter_mut().for_each(|o| *o *= fade);
                 }
+            }
+            // Their sums are those of what has not been rounded, as of a softmax in f32.
+            if heads.rounds() {
+                round_all(&mut scores[..rows * TILE]);
             }
             scores[rows * TILE..rows.next_multiple_of(tile::BLOCK) * TILE].fill(T::ZERO);
             let of_values = Panel { rows, columns: padded, depth: n_keys, is_causal: is_last };
@@ -328,6 +357,10 @@ impl<T: Element> WithSimd for Backward<'_, '_, T> {
                     }
                     let seen = if is_first { i + 1 } else { n_keys };
                     tile::score_gradients(p, ds, seen, log_sums[tile * TILE + i], shares[tile * TILE + i]);
+                }
+                if heads.rounds() {
+                    round_all(&mut scores[..rows * TILE]);
+                    round_all(&mut slopes[..rows * TILE]);
                 }
                 let down = Panel { rows: n_keys, columns: padded, depth: rows, is_causal: is_first };
                 tile::transposed_product(simd, dv, scores, dy, down, !is_first);

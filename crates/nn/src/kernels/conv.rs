@@ -3,7 +3,9 @@
 use super::element::{relu as relu_of, relu_gradient, with_scratch};
 use super::gemm::{Matrix, gemm};
 use super::norm;
-use super::{Element, threads, vectorized};
+use super::{Element, bf16, threads, vectorized};
+use crate::precision::Precision;
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 /// Sizes of a 2-D convolution; pairs are (rows, columns). A 1-D one has a single row.
@@ -171,11 +173,27 @@ impl Geometry {
     }
 }
 
+/// An operand in a precision.
+fn operand<T: Element>(precision: Precision, x: &[T]) -> Cow<'_, [T]> {
+    match precision {
+        Precision::F32 => x.into(),
+        Precision::Bf16 => bf16::rounded(x).into(),
+    }
+}
+
 /// `relu?(conv(input, weight) + bias)`, NCHW.
-pub(crate) fn forward<T: Element>(g: &Geometry, input: &[T], weight: &[T], bias: &[T], relu: bool) -> Vec<T> {
+pub(crate) fn forward<T: Element>(
+    g: &Geometry,
+    input: &[T],
+    weight: &[T],
+    bias: &[T],
+    relu: bool,
+    precision: Precision,
+) -> Vec<T> {
     if g.n * g.out_len() == 0 {
         return Vec::new();
     }
+    let (input, weight) = (&operand(precision, input)[..], &operand(precision, weight)[..]);
     let one = |out: &mut [T], input: &[T]| {
         with_scratch(g.patch() * g.pixels(), |columns: &mut [T]| {
             for (i, out) in out.chunks_mut(g.group_out() * g.pixels()).enumerate() {
@@ -250,6 +268,7 @@ struct Piece<'a, T> {
 }
 
 /// The gradients given the output (for the ReLU's mask) and the output's gradient.
+#[expect(clippy::too_many_arguments, reason = "what the convolution was applied to, and how")]
 pub(crate) fn backward<T: Element>(
     g: &Geometry,
     input: &[T],
@@ -257,8 +276,10 @@ pub(crate) fn backward<T: Element>(
     output: &[T],
     grad: &[T],
     relu: bool,
+    precision: Precision,
     wanted: Wanted,
 ) -> ConvGradients<T> {
+    let (input, weight) = (&operand(precision, input)[..], &operand(precision, weight)[..]);
     let Wanted { input: want_input, examples: want_examples } = wanted;
     let mut input_grad = vec![T::ZERO; if want_input { g.n * g.in_len() } else { 0 }];
     let piece = g.n.div_ceil(MAX_PIECES).max(1);
@@ -295,6 +316,8 @@ pub(crate) fn backward<T: Element>(
                     #[inline(always)]
                     || add_sums(own_bias, grad, g.pixels()),
                 );
+                // The bias's gradient is a sum and no product.
+                let grad = &operand(precision, grad)[..];
                 let input = &input[example * g.in_len()..][..g.in_len()];
                 let len = g.group_out() * g.patch();
                 for (group, own_weight) in own_weight.chunks_mut(len.max(1)).enumerate() {

@@ -1,7 +1,7 @@
 //! The number types the kernels work on.
 
 use super::gemm::Product;
-use super::math;
+use super::{bf16, math};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType};
 use pulp::Simd;
@@ -31,6 +31,9 @@ pub(crate) trait Element:
     fn exp(self) -> Self;
     /// 1 − erf(x), likewise.
     fn erfc(self) -> Self;
+
+    /// The nearest bf16 in this type; f64, which the oracles work in, is not rounded.
+    fn to_bf16(self) -> Self;
 
     /// The same number in f64. (candle's `to_f64` is not inlined, which would keep a loop from being vectorised.)
     fn widen(self) -> f64;
@@ -71,7 +74,7 @@ pub(crate) trait Element:
 }
 
 macro_rules! element {
-    ($type:ty, $variant:ident, $exp:expr, $erfc:expr, $register:ident, $split:ident, $split_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident, $reduce:ident) => {
+    ($type:ty, $variant:ident, $exp:expr, $erfc:expr, $bf16:expr, $register:ident, $split:ident, $split_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $mul_add:ident, $reduce:ident) => {
         impl Element for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -83,6 +86,10 @@ macro_rules! element {
             #[inline(always)]
             fn erfc(self) -> Self {
                 $erfc(self)
+            }
+            #[inline(always)]
+            fn to_bf16(self) -> Self {
+                $bf16(self)
             }
             #[inline(always)]
             fn widen(self) -> f64 {
@@ -152,6 +159,7 @@ element!(
     F32,
     math::exp,
     math::erfc,
+    bf16::round,
     f32s,
     as_simd_f32s,
     as_mut_simd_f32s,
@@ -167,6 +175,7 @@ element!(
     F64,
     f64::exp,
     candle_core::cpu::erf::erfc_f64,
+    std::convert::identity,
     f64s,
     as_simd_f64s,
     as_mut_simd_f64s,

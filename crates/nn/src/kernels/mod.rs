@@ -5,6 +5,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod attention;
+pub(crate) mod bf16;
 pub(crate) mod conv;
 pub(crate) mod cross_entropy;
 pub(crate) mod element;

@@ -145,14 +145,10 @@ impl<'a, T: Copy> Unwritten<'a, T> {
 
     /// The rest as numbers to be overwritten, set to `value` first.
     pub(crate) fn filled(&mut self, value: T) -> &mut [T] {
-        let rest = &mut self.memory[self.at..];
-        rest.fill(MaybeUninit::new(value));
-        self.at += rest.len();
-        // SAFETY: all of it has just been written.
-        unsafe { &mut *(std::ptr::from_mut(rest) as *mut [T]) }
+        self.next(self.left(), value)
     }
 
-    /// The next `n` numbers to be overwritten, set to `value` first.
+    /// The next `n` numbers, set to `value` first: a row at a time stays in the nearest cache for whoever overwrites it.
     #[inline(always)]
     pub(crate) fn next(&mut self, n: usize, value: T) -> &mut [T] {
         let next = &mut self.memory[self.at..self.at + n];
@@ -160,6 +156,13 @@ impl<'a, T: Copy> Unwritten<'a, T> {
         self.at += n;
         // SAFETY: all of it has just been written.
         unsafe { &mut *(std::ptr::from_mut(next) as *mut [T]) }
+    }
+
+    /// What has been written so far.
+    pub(crate) fn written(&mut self) -> &mut [T] {
+        let written = &mut self.memory[..self.at];
+        // SAFETY: everything before `at` has been written.
+        unsafe { &mut *(std::ptr::from_mut(written) as *mut [T]) }
     }
 
     /// Where the rest begins, for a kernel that writes all of it.

@@ -5,6 +5,7 @@ use super::saved::Saved;
 use super::{plain, softmax};
 use crate::kernels::attention::Heads;
 use crate::kernels::element::{contiguous, dispatch};
+use crate::precision;
 use crate::tape::apply1;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
@@ -51,7 +52,8 @@ pub fn causal_self_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     if plain::is_asked_for(qkv) || qkv.elem_count() == 0 {
         return plain::causal_self_attention(qkv, heads);
     }
-    let heads = Heads { n, positions, heads, width: width / (3 * heads) };
+    let precision = precision::current();
+    let heads = Heads { n, positions, heads, width: width / (3 * heads), precision };
     apply1(&qkv.contiguous()?, AttentionOp { heads, log_sums: Saved::default() })
 }
 
@@ -67,7 +69,7 @@ impl CustomOp1 for AttentionOp {
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Heads { n, positions, heads, width } = self.heads;
+        let Heads { n, positions, heads, width, .. } = self.heads;
         let storage = dispatch!(self.name(), qkv.dtype(), T => {
             let (out, log_sums) = self.heads.forward::<T>(contiguous(self.name(), qkv, layout)?);
             self.log_sums.keep(log_sums);

@@ -2,11 +2,12 @@
 
 use super::images::{images, readable, seen_channels_first};
 use super::linear::cpu;
-use super::{Activation, masked, plain};
+use super::{Activation, masked, plain, rounded};
 use crate::kernels::Element;
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
+use crate::precision::{self, Precision};
 use crate::sink::{self, Use};
 use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
@@ -151,11 +152,12 @@ fn apply(
         other => (Activation::Identity, other),
     };
     let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
+    let precision = precision::current();
     let y = if is_image {
-        let op = ImageConvOp { plan: Plan::new(geometry), relu: activation == Activation::Relu };
+        let op = ImageConvOp { plan: Plan::new(geometry, precision), relu: activation == Activation::Relu };
         apply3(&readable(x)?, &weight, &bias, op)?
     } else {
-        apply3(&x.contiguous()?, &weight, &bias, ConvOp { geometry, activation })?
+        apply3(&x.contiguous()?, &weight, &bias, ConvOp { geometry, activation, precision })?
     };
     after.apply(&y)
 }
@@ -232,7 +234,7 @@ impl CustomOp3 for ImageConvOp {
         };
         if let Some(examples) = gradients.examples {
             let (dy, y) = (dy.contiguous()?, self.relu.then(|| y.clone()));
-            note(g, x, w, b, examples, move || match &y {
+            note(g, plan.precision(), [x, w, b], examples, move || match &y {
                 Some(y) => masked::<f32>(&dy, &y.contiguous()?),
                 None => Ok(dy.clone()),
             })?;
@@ -250,16 +252,17 @@ impl CustomOp3 for ImageConvOp {
 /// Keeps what single examples have of a convolution's gradients.
 pub(super) fn note<T: Element>(
     geometry: Geometry,
-    x: &Tensor,
-    w: &Tensor,
-    b: &Tensor,
+    precision: Precision,
+    [x, w, b]: [&Tensor; 3],
     examples: conv::Examples<T>,
     gradient: impl Fn() -> Result<Tensor> + 'static,
 ) -> Result<()> {
     let rows = Tensor::from_vec(examples.bias_rows, (geometry.n, geometry.out_channels), x.device())?;
     sink::note(b, Use::Vectors { rows });
     let norms2 = examples.weight_norms2;
-    sink::note(w, Use::Conv { geometry, input: x.clone(), gradient: Box::new(gradient), norms2 });
+    let input = rounded::<T>(precision, x)?;
+    let gradient = move || rounded::<T>(precision, &gradient()?);
+    sink::note(w, Use::Conv { geometry, input, gradient: Box::new(gradient), norms2 });
     Ok(())
 }
 
@@ -267,6 +270,7 @@ struct ConvOp {
     geometry: Geometry,
     /// Identity or ReLU.
     activation: Activation,
+    precision: Precision,
 }
 
 impl ConvOp {
@@ -293,11 +297,12 @@ impl ConvOp {
             contiguous(self.name(), cpu(&y_storage)?, y_layout)?,
             contiguous(self.name(), cpu(&dy_storage)?, dy_layout)?,
             self.is_relu(),
+            self.precision,
             conv::Wanted { input: x.track_op(), examples: sink::wants_examples() },
         );
         if let Some(examples) = gradients.examples {
             let (dy, y) = (dy.clone(), self.is_relu().then(|| y.clone()));
-            note(self.geometry, x, w, b, examples, move || match &y {
+            note(self.geometry, self.precision, [x, w, b], examples, move || match &y {
                 Some(y) => masked::<T>(&dy, y),
                 None => Ok(dy.clone()),
             })?;
@@ -332,6 +337,7 @@ impl CustomOp3 for ConvOp {
             contiguous(self.name(), w, w_layout)?,
             contiguous(self.name(), b, b_layout)?,
             self.is_relu(),
+            self.precision,
         )));
         let shape = match x_layout.dims().len() {
             3 => Shape::from((g.n, g.out_channels, g.out(1))),

@@ -8,7 +8,7 @@ use super::{Activation, ConvConfig, plain};
 use crate::kernels::element::contiguous;
 use crate::kernels::image::pooled::{self, Winner};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
-use crate::{sink, tape};
+use crate::{precision, sink, tape};
 use candle_core::{CpuStorage, DType, Result, Tensor};
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub fn conv2d_max_pool2d(x: &Tensor, weight: &Tensor, bias: &Tensor, config: Con
         return max_pool2d(&conv2d(x, weight, bias, config)?, 2);
     }
     let (x, weight, bias) = (readable(x)?, weight.contiguous()?, bias.contiguous()?);
-    let plan = Plan::new(g);
+    let plan = Plan::new(g, precision::current());
     let (y, winners) = {
         let (x_storage, x_layout) = x.storage_and_layout();
         let ((w_storage, w_layout), (b_storage, b_layout)) =
@@ -90,7 +90,8 @@ fn backward(
     };
     if let Some(examples) = gradients.examples {
         let plan = Arc::clone(plan);
-        note(g, x, w, b, examples, move || unpooled(&plan, &winners, &grad))?;
+        let precision = plan.precision();
+        note(g, precision, [x, w, b], examples, move || unpooled(&plan, &winners, &grad))?;
     }
     let dx = match (gradients.input, x.is_contiguous()) {
         (None, _) => None,

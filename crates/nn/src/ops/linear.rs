@@ -2,17 +2,20 @@
 
 use super::activation::times_slopes;
 use super::saved::Saved;
-use super::{Activation, plain};
+use super::{Activation, plain, rounded};
 use crate::kernels::element::{contiguous, dispatch, relu, relu_gradient};
-use crate::kernels::gemm::{Matrix, Nothing, product};
+use crate::kernels::gemm::{Matrix, Nothing, product_in};
 use crate::kernels::threads::{self, Unwritten};
 use crate::kernels::{Element, sums, vectorized};
+use crate::precision::{self, Precision};
 use crate::sink::{self, Use};
 use crate::tape::apply3;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
 /// Applies a fully connected layer: `x` is (…, in), `weight` (out, in), `bias` (out); returns (…, out).
+///
+/// Its three products, y = x·wᵀ, dx = dz·w and dw = dzᵀ·x, take operands of the [`crate::precision`] it is applied in.
 ///
 /// # Errors
 /// Shapes that do not fit, a dtype other than f32 and f64 (on the CPU).
@@ -41,12 +44,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
     if plain::is_asked_for(x) {
         return plain::linear(x, weight, bias, activation);
     }
-    let op = LinearOp { activation, slopes: Saved::default() };
+    let op = LinearOp { activation, precision: precision::current(), slopes: Saved::default() };
     apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, op)
 }
 
 struct LinearOp {
     activation: Activation,
+    precision: Precision,
     /// Of a smooth activation.
     slopes: Saved,
 }
@@ -78,6 +82,7 @@ impl CustomOp3 for LinearOp {
                 contiguous(self.name(), b, b_layout)?,
                 (n, inner, out),
                 self.activation,
+                self.precision,
             );
             self.activation.apply_in_place(&mut y, &self.slopes);
             T::to_cpu_storage_owned(y)
@@ -96,9 +101,9 @@ impl CustomOp3 for LinearOp {
         dispatch!(self.name(), x.dtype(), T => {
             if self.activation.is_smooth() {
                 let dz = times_slopes::<T>(dy, &self.slopes)?;
-                return backward::<T>(x, w, b, y, &dz, Activation::Identity);
+                return self.backward::<T>(x, w, b, y, &dz, Activation::Identity);
             }
-            backward::<T>(x, w, b, y, dy, self.activation)
+            self.backward::<T>(x, w, b, y, dy, self.activation)
         })
     }
 }
@@ -109,10 +114,12 @@ fn forward<T: Element>(
     b: &[T],
     (n, inner, out): (usize, usize, usize),
     act: Activation,
+    precision: Precision,
 ) -> Vec<T> {
     let (x, w) = (Matrix::row_major(x, n, inner), Matrix::row_major(w, out, inner).t());
     if act == Activation::Relu {
-        product(
+        product_in(
+            precision,
             x,
             w,
             #[inline(always)]
@@ -121,7 +128,8 @@ fn forward<T: Element>(
             },
         )
     } else {
-        product(
+        product_in(
+            precision,
             x,
             w,
             #[inline(always)]
@@ -132,44 +140,48 @@ fn forward<T: Element>(
 
 type ThreeGradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
-fn backward<T: Element>(
-    x: &Tensor,
-    w: &Tensor,
-    b: &Tensor,
-    y: &Tensor,
-    dy: &Tensor,
-    act: Activation,
-) -> Result<ThreeGradients> {
-    let name = "linear";
-    let (out, inner) = w.dims2()?;
-    let n = x.elem_count() / inner.max(1);
-    let device = x.device();
-    let dy = dy.contiguous()?;
-    let dz = if act == Activation::Relu { masked::<T>(&dy, y)? } else { dy };
-    if sink::wants_examples() {
-        let rows = dz.reshape((n, out))?;
-        sink::note(b, Use::Vectors { rows: rows.clone() });
-        sink::note(w, Use::Outer { rows, columns: x.reshape((n, inner))? });
+impl LinearOp {
+    fn backward<T: Element>(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+        act: Activation,
+    ) -> Result<ThreeGradients> {
+        let name = "linear";
+        let (out, inner) = w.dims2()?;
+        let n = x.elem_count() / inner.max(1);
+        let device = x.device();
+        let dy = dy.contiguous()?;
+        let dz = if act == Activation::Relu { masked::<T>(&dy, y)? } else { dy };
+        if sink::wants_examples() {
+            let rows = dz.reshape((n, out))?;
+            sink::note(b, Use::Vectors { rows: rows.clone() });
+            let columns = rounded::<T>(self.precision, &x.reshape((n, inner))?)?;
+            sink::note(w, Use::Outer { rows: rounded::<T>(self.precision, &rows)?, columns });
+        }
+        let (dz_storage, dz_layout) = dz.storage_and_layout();
+        let dz: &[T] = contiguous(name, cpu(&dz_storage)?, dz_layout)?;
+        let dz_matrix = Matrix::row_major(dz, n, out);
+
+        let (x_storage, x_layout) = x.storage_and_layout();
+        let x_values: &[T] = contiguous(name, cpu(&x_storage)?, x_layout)?;
+        let dw = product_in(self.precision, dz_matrix.t(), Matrix::row_major(x_values, n, inner), Nothing);
+        let db = sums::over_rows(dz, out);
+
+        let dx = if x.track_op() {
+            let (w_storage, w_layout) = w.storage_and_layout();
+            let w_values: &[T] = contiguous(name, cpu(&w_storage)?, w_layout)?;
+            let dx = product_in(self.precision, dz_matrix, Matrix::row_major(w_values, out, inner), Nothing);
+            Some(Tensor::from_vec(dx, x.shape(), device)?)
+        } else {
+            None
+        };
+        let dw = sink::give(w, Tensor::from_vec(dw, w.shape(), device)?)?;
+        Ok((dx, dw, sink::give(b, Tensor::from_vec(db, b.shape(), device)?)?))
     }
-    let (dz_storage, dz_layout) = dz.storage_and_layout();
-    let dz: &[T] = contiguous(name, cpu(&dz_storage)?, dz_layout)?;
-    let dz_matrix = Matrix::row_major(dz, n, out);
-
-    let (x_storage, x_layout) = x.storage_and_layout();
-    let x_values: &[T] = contiguous(name, cpu(&x_storage)?, x_layout)?;
-    let dw = product(dz_matrix.t(), Matrix::row_major(x_values, n, inner), Nothing);
-    let db = sums::over_rows(dz, out);
-
-    let dx = if x.track_op() {
-        let (w_storage, w_layout) = w.storage_and_layout();
-        let w_values: &[T] = contiguous(name, cpu(&w_storage)?, w_layout)?;
-        let dx = product(dz_matrix, Matrix::row_major(w_values, out, inner), Nothing);
-        Some(Tensor::from_vec(dx, x.shape(), device)?)
-    } else {
-        None
-    };
-    let dw = sink::give(w, Tensor::from_vec(dw, w.shape(), device)?)?;
-    Ok((dx, dw, sink::give(b, Tensor::from_vec(db, b.shape(), device)?)?))
 }
 
 /// Numbers of a piece of work.

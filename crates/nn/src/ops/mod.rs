@@ -22,6 +22,7 @@ pub mod plain;
 mod pool;
 mod relu;
 mod residual;
+mod rounded;
 mod saved;
 mod scale_shift;
 mod softmax;
@@ -45,6 +46,7 @@ pub use softmax::{log_softmax, softmax};
 pub(crate) use embedding::id_slice;
 pub(crate) use linear::{cpu, masked};
 pub(crate) use residual::{ConvNorm, can_fuse, conv_norm_relu, residual};
+pub(crate) use rounded::rounded;
 
 /// Whether a tensor is where the fused kernels do not run.
 pub(crate) fn plain_device(tensor: &candle_core::Tensor) -> bool {

@@ -1,8 +1,8 @@
 //! Layer norm and RMS norm with their weights, each in one pass over memory.
 
 use super::linear::cpu;
-use super::saved::Saved;
 use super::plain;
+use super::saved::Saved;
 use crate::kernels::Element;
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::rows::{Center, RowGradients, Rows};

@@ -9,7 +9,7 @@ use crate::kernels::element::contiguous;
 use crate::kernels::image::normed::{self, Affine, Output, Partial, Statistics, Sums};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
 use crate::kernels::threads::{self, Rows};
-use crate::{sink, tape};
+use crate::{precision, sink, tape};
 use candle_core::{CpuStorage, DType, Result, Tensor, bail};
 
 /// A convolution without a bias and the batch norm behind it.
@@ -57,7 +57,8 @@ impl Layer {
         layer: &ConvNorm<'_>,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self> {
-        let plan = Plan::new(geometry(x_shape, layer.kernel, layer.scale, layer.config)?);
+        let g = geometry(x_shape, layer.kernel, layer.scale, layer.config)?;
+        let plan = Plan::new(g, precision::current());
         let output = with_values(layer.kernel, |kernel| Ok(normed::convolve(&plan, kernel, fill)))?;
         Ok(Self { plan, output, epsilon: layer.epsilon })
     }
@@ -177,8 +178,7 @@ pub(crate) fn conv_norm_relu(x: &Tensor, layer: &ConvNorm<'_>) -> Result<(Tensor
     let (rows, row_len) = (done.rows(), done.row_len());
     let z = &done.output.z;
     let y = threads::build(z.len(), rows * row_len, |example, piece| {
-        let out = piece.filled(0.0).chunks_exact_mut(row_len);
-        out.enumerate().for_each(|(y, out)| affine.rectified(done.z(example, y), out));
+        (0..rows).for_each(|y| affine.rectified(done.z(example, y), piece.next(row_len, 0.0)));
     });
     let statistics = done.output.statistics.clone();
     let result = (CpuStorage::F32(y), channels_last(done.shape()).into());
@@ -279,7 +279,8 @@ pub(crate) fn residual(
         let (rows, row_len) = (two.rows(), two.row_len());
         let y = threads::build(two.output.z.len(), rows * row_len, |example, piece| {
             let mut other = vec![0.0; row_len];
-            for (y, out) in piece.filled(0.0).chunks_exact_mut(row_len).enumerate() {
+            for y in 0..rows {
+                let out = piece.next(row_len, 0.0);
                 match &side {
                     Some((three, affine)) => affine.apply(three.z(example, y), &mut other),
                     None => fill(example, y, &mut other),

@@ -49,7 +49,7 @@ pub(super) fn repeat(
 /// The parameters that get no gradient, by candle's own backward pass.
 pub(super) fn missing_gradients(task: &Task, data: &Batch) -> std::result::Result<Option<Cause>, TrainError> {
     let kept = Kept::of(task)?;
-    let output = random::with_first_example(0, || task.model.forward_t(&data.inputs, true))?;
+    let output = random::with_first_example(0, || task.forward(&data.inputs, true))?;
     kept.put_back()?;
     let loss = (task.loss)(&output, &in_dtype_of(&output, &data.targets)?)?;
     let store = loss.sum.backward()?;
@@ -67,7 +67,7 @@ pub(super) fn companions(
 ) -> std::result::Result<Option<Cause>, TrainError> {
     let n = data.n_examples;
     let kept = Kept::of(task)?;
-    let whole = random::with_first_example(0, || task.model.forward_t(&data.inputs, true))?.detach();
+    let whole = random::with_first_example(0, || task.forward(&data.inputs, true))?.detach();
     let layers = kept.changed(task)?;
     kept.put_back()?;
     let mut difference: f64 = 0.0;
@@ -115,7 +115,7 @@ pub(super) fn loss(task: &Task, data: &Batch) -> std::result::Result<Option<Caus
 /// The outputs in training mode of examples from number `first_example` on; what layers keep is put back.
 fn forward(task: &Task, inputs: &Tensor, first_example: u64) -> std::result::Result<Tensor, TrainError> {
     let kept = Kept::of(task)?;
-    let output = random::with_first_example(first_example, || task.model.forward_t(inputs, true))?;
+    let output = random::with_first_example(first_example, || task.forward(inputs, true))?;
     kept.put_back()?;
     Ok(output.detach())
 }

@@ -116,6 +116,6 @@ impl ModuleT for InDtype {
 
 /// The task with inputs turned to its dtype.
 pub(super) fn cast(task: Task, dtype: DType) -> Task {
-    let Task { parameters, model, loss, device } = task;
-    Task { parameters, model: Box::new(InDtype { model, dtype }), loss, device }
+    let Task { parameters, model, loss, device, precision } = task;
+    Task { parameters, model: Box::new(InDtype { model, dtype }), loss, device, precision }
 }

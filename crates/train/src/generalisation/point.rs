@@ -96,7 +96,7 @@ impl<'a> Point<'a> {
                 self.loader.request(next.clone())?;
             }
             let recorded = Recorded::new(|| {
-                let output = self.task.model.forward_t(&data.inputs, false)?;
+                let output = self.task.forward(&data.inputs, false)?;
                 let loss = (self.task.loss)(&output, &data.targets)?;
                 weight += loss.weight;
                 Ok::<_, TrainError>(loss.sum)

@@ -387,6 +387,9 @@ path!(plain, Plain, "plain", 4: [1 2 3 4], 2: [1 2], 4, 4);
 path!(avx512, crate::kernels::gemm::x86::Avx512, "AVX-512", 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 6: [1 2 3 4 5 6], 8, 12,
     #[target_feature(enable = "avx512f,avx2,fma")]);
 #[cfg(target_arch = "x86_64")]
+path!(pairs, crate::kernels::gemm::x86_bf16::Pairs, "AVX512-BF16", 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 6: [1 2 3 4 5 6], 8, 12,
+    #[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
 path!(avx2, crate::kernels::gemm::x86::Avx2, "AVX2", 6: [1 2 3 4 5 6], 3: [1 2 3], 4, 6, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "aarch64")]
 path!(neon, crate::kernels::gemm::neon::Neon, "NEON", 12: [1 2 3 4 5 6 7 8 9 10 11 12], 6: [1 2 3 4 5 6], 8, 12,
@@ -409,6 +412,15 @@ pub(super) fn paths() -> Vec<&'static Path> {
     paths.push(&neon::PATH);
     paths.push(&plain::PATH);
     paths
+}
+
+/// The path for numbers that are pairs of bf16, where this machine has one.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn pairs() -> Option<&'static Path> {
+    let has = path().lanes == pairs::PATH.lanes
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16");
+    has.then_some(&pairs::PATH)
 }
 
 /// The fastest path of this machine.

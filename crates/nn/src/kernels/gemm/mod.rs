@@ -4,6 +4,7 @@
 //! pieces by its sizes alone, and each number is summed in one order, so its bits do not depend on the threads.
 #![expect(unsafe_code, reason = "threads write parts of one matrix; results are written to fresh memory")]
 
+mod bf16;
 mod blocked;
 mod double;
 mod micro;
@@ -18,9 +19,12 @@ mod thin;
 mod workspace;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86_bf16;
 
 use super::threads::{self, Unwritten};
 use super::{Element, vectorized};
+use crate::precision::Precision;
 use std::ops::Range;
 pub(crate) use workspace::allocate_workspace;
 
@@ -116,6 +120,29 @@ pub(crate) fn product<T: Element>(a: Matrix<'_, T>, b: Matrix<'_, T>, finish: im
     c
 }
 
+/// [`product`] of operands in a precision.
+pub(crate) fn product_in<T: Element>(
+    precision: Precision,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    finish: impl Finish<T>,
+) -> Vec<T> {
+    if precision == Precision::F32 {
+        return product(a, b, finish);
+    }
+    let len = a.rows * b.cols;
+    let mut c = Vec::with_capacity(len);
+    check(len, a, b);
+    // SAFETY: as in `product`.
+    unsafe {
+        run_by(Target(c.as_mut_ptr()), false, a, b, true, &finish, |c, is_parallel| {
+            T::rounded_product(c, a, b, is_parallel, &finish);
+        });
+        c.set_len(len);
+    }
+    c
+}
+
 /// [`product`] on this thread, written to all that is left of a piece of memory: a.rows × b.cols numbers.
 #[allow(dead_code, reason = "for kernels that compute in pieces")]
 pub(crate) fn write_product<T: Element>(
@@ -144,6 +171,27 @@ unsafe fn run<T: Element, F: Finish<T>>(
     is_parallel: bool,
     finish: &F,
 ) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        run_by(c, accumulate, a, b, is_parallel, finish, |c, is_parallel| {
+            T::product(c, accumulate, a, b, is_parallel, finish);
+        });
+    }
+}
+
+/// The same with a product of its own, of sizes above 0.
+///
+/// # Safety
+/// As of [`run`].
+unsafe fn run_by<T: Element, F: Finish<T>>(
+    c: Target<T>,
+    accumulate: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    is_parallel: bool,
+    finish: &F,
+    product: impl FnOnce(Target<T>, bool),
+) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     if m == 0 || n == 0 {
         return;
@@ -159,7 +207,7 @@ unsafe fn run<T: Element, F: Finish<T>>(
             }
             finish_block(c, n, 0..m, 0..n, finish);
         } else {
-            T::product(c, accumulate, a, b, is_parallel, finish);
+            product(c, is_parallel);
         }
     }
 }
@@ -179,6 +227,18 @@ pub(crate) trait Product: Sized {
         is_parallel: bool,
         finish: &F,
     );
+
+    /// The same, not accumulated, of f32 rounded to bf16, and of f64 as they are.
+    ///
+    /// # Safety
+    /// As of [`Product::product`].
+    unsafe fn rounded_product<F: Finish<Self>>(
+        c: Target<Self>,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        is_parallel: bool,
+        finish: &F,
+    );
 }
 
 impl Product for f32 {
@@ -193,6 +253,17 @@ impl Product for f32 {
         // SAFETY: the caller's promise; the path was detected.
         unsafe { product_by(micro::path(), c, accumulate, a, b, is_parallel, finish) }
     }
+
+    unsafe fn rounded_product<F: Finish<f32>>(
+        c: Target<f32>,
+        a: Matrix<'_, f32>,
+        b: Matrix<'_, f32>,
+        is_parallel: bool,
+        finish: &F,
+    ) {
+        // SAFETY: the caller's promise; the way was detected.
+        unsafe { bf16::product_by(bf16::way(), c, a, b, is_parallel, finish) }
+    }
 }
 
 impl Product for f64 {
@@ -206,6 +277,17 @@ impl Product for f64 {
     ) {
         // SAFETY: the caller's promise.
         unsafe { double::product(c, accumulate, a, b, is_parallel, finish) }
+    }
+
+    unsafe fn rounded_product<F: Finish<f64>>(
+        c: Target<f64>,
+        a: Matrix<'_, f64>,
+        b: Matrix<'_, f64>,
+        is_parallel: bool,
+        finish: &F,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { double::product(c, false, a, b, is_parallel, finish) }
     }
 }
 

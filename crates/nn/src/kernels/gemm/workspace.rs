@@ -13,6 +13,9 @@ const MAX_OWN: usize = 64;
 /// For products that use all threads, and for those of one thread.
 static SHARED: Buffer = Buffer::new();
 static OWN: [Buffer; MAX_OWN] = [const { Buffer::new() }; MAX_OWN];
+/// For rounded operands, which live beside one of the others.
+static ROUNDED: Buffer = Buffer::new();
+static LONGEST_ROUNDED: AtomicUsize = AtomicUsize::new(0);
 static LONGEST_SHARED: AtomicUsize = AtomicUsize::new(0);
 static LONGEST_OWN: AtomicUsize = AtomicUsize::new(0);
 
@@ -53,12 +56,21 @@ pub(super) fn with_buffer<R>(is_parallel: bool, len: usize, work: impl FnOnce(&m
     if len == 0 {
         return work(&mut []);
     }
-    let on_a_line = |buffer: &mut [f32]| {
-        let first = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        work(&mut buffer[first..first + len])
-    };
-    let len = len + LINE;
-    lend(is_parallel, len, on_a_line)
+    lend(is_parallel, len + LINE, |buffer| work(on_a_line(buffer, len)))
+}
+
+/// The same for rounded operands: one buffer, as products follow each other, and where they do not, memory of their own.
+pub(super) fn with_rounded<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    LONGEST_ROUNDED.fetch_max(len + LINE, Relaxed);
+    match ROUNDED.lend(len + LINE, |buffer: &mut [f32]| work(on_a_line(buffer, len))) {
+        Ok(result) => result,
+        Err(work) => work(&mut vec![0.0; len + LINE]),
+    }
+}
+
+fn on_a_line(buffer: &mut [f32], len: usize) -> &mut [f32] {
+    let first = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    &mut buffer[first..first + len]
 }
 
 fn lend<R>(is_parallel: bool, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
@@ -87,6 +99,7 @@ pub(crate) fn allocate_workspace() {
     super::double::allocate_workspace();
     let lengthen_to = |buffer: &Buffer, len| _ = buffer.lend(len, |_| ());
     lengthen_to(&SHARED, LONGEST_SHARED.load(Relaxed));
+    lengthen_to(&ROUNDED, LONGEST_ROUNDED.load(Relaxed));
     for buffer in &OWN[..n_own()] {
         lengthen_to(buffer, LONGEST_OWN.load(Relaxed));
     }

@@ -184,14 +184,15 @@ pub(crate) fn forward_into(
 ) -> Vec<f32> {
     let g = plan.geometry();
     let (packed, start) = (plan.pack(weight), plan.start(bias));
-    let rows = g.out(0);
+    let (rows, row_len) = (g.out(0), g.out(1) * g.out_channels);
     let input_len = plan.input_len(rows);
     threads::build(g.n * g.out_len(), g.out_len(), |example, piece| {
         with_scratch(input_len, |input: &mut [f32]| {
             plan.pad(&(0..rows), |y, row| fill(example, y, row), input);
-            let out = piece.filled(0.0);
-            plan.forward(input, &packed, &start, relu, out);
-            after(example, out);
+            for y in 0..rows {
+                plan.forward_row(input, y, &packed, &start, relu, piece.next(row_len, 0.0));
+            }
+            after(example, piece.written());
         });
     })
 }
@@ -273,14 +274,13 @@ pub(crate) fn backward(
                     // SAFETY: each example is taken once.
                     let out = unsafe { input_memory.part(example * in_len, in_len) };
                     let mut out = Unwritten::new(out);
-                    let out = out.filled(0.0);
                     if is_first {
                         plan.input_gradient(grad, back, turned);
                         after(example, turned);
-                        to_channels_first(turned, g.in_channels, out, in_len / g.in_channels);
+                        to_channels_first(turned, g.in_channels, out.filled(0.0), in_len / g.in_channels);
                     } else {
-                        plan.input_gradient(grad, back, out);
-                        after(example, out);
+                        plan.input_gradient_into(grad, back, &mut out);
+                        after(example, out.written());
                     }
                 });
             }

@@ -1,8 +1,11 @@
 //! One convolution of one example, and its gradients.
 
 use super::tile::{self, MAX_VECTORS, Row, Run, Taps};
+use crate::kernels::bf16;
 use crate::kernels::conv::Geometry;
 use crate::kernels::element::with_scratch;
+use crate::kernels::threads::Unwritten;
+use crate::precision::Precision;
 use std::ops::Range;
 
 /// Below this many numbers in a window's row, windows are unfolded first: runs so short would be all overhead.
@@ -29,6 +32,8 @@ struct Phase {
 /// How a convolution is computed: all that follows from its sizes.
 pub(crate) struct Plan {
     g: Geometry,
+    /// Of weights, windows and gradients, which are rounded where they are packed and padded.
+    precision: Precision,
     /// Whether windows are unfolded: a row of the buffer is then one window.
     unfolds: bool,
     runs: Vec<Run>,
@@ -39,6 +44,8 @@ pub(crate) struct Plan {
     back_order: Vec<usize>,
     /// Pixels of zeros around the output's gradient: before and after, by axis.
     border: [[usize; 2]; 2],
+    /// What the sums of an input's gradient start from.
+    zeros: Vec<f32>,
 }
 
 fn merged(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
@@ -53,7 +60,7 @@ fn merged(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
 }
 
 impl Plan {
-    pub(crate) fn new(g: Geometry) -> Self {
+    pub(crate) fn new(g: Geometry, precision: Precision) -> Self {
         let [kernel_height, kernel_width] = g.kernel;
         let (inner, outer) = (g.group_in(), g.group_out());
         let taps = || (0..kernel_height).flat_map(move |ky| (0..kernel_width).map(move |kx| (ky, kx)));
@@ -111,11 +118,16 @@ impl Plan {
                 taps_before += n_taps;
             }
         }
-        Self { g, unfolds, runs, order, phases, back_order, border }
+        let zeros = vec![0.0; inner.next_multiple_of(tile::n_lanes())];
+        Self { g, precision, unfolds, runs, order, phases, back_order, border, zeros }
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.g
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Multiplications of one example's forward pass.
@@ -134,7 +146,9 @@ impl Plan {
         let (n, outer) = (self.order.len(), self.g.group_out());
         let strides = [outer * n, n];
         let parts = &[(0, n)];
-        Packing { weight, groups: self.g.groups, channels: outer, strides, parts, order: &self.order }.pack()
+        let packing =
+            Packing { weight, groups: self.g.groups, channels: outer, strides, parts, order: &self.order };
+        self.rounded(packing.pack())
     }
 
     /// The same for [`Plan::input_gradient`].
@@ -143,7 +157,19 @@ impl Plan {
         let phases: Vec<_> = self.phases.iter().map(|p| (p.taps_before * outer, p.n_taps * outer)).collect();
         let strides = [outer * self.order.len(), self.g.kernel[0] * self.g.kernel[1]];
         let (groups, channels) = (self.g.groups, self.g.group_in());
-        Packing { weight, groups, channels, strides, parts: &phases, order: &self.back_order }.pack()
+        let packing = Packing { weight, groups, channels, strides, parts: &phases, order: &self.back_order };
+        self.rounded(packing.pack())
+    }
+
+    fn rounded(&self, mut weights: Packed) -> Packed {
+        self.round(&mut weights.values);
+        weights
+    }
+
+    fn round(&self, values: &mut [f32]) {
+        if self.precision == Precision::Bf16 {
+            bf16::round_all(values);
+        }
     }
 
     /// The weights' gradient in the weights' own order.
@@ -205,6 +231,7 @@ impl Plan {
                 };
                 row[..before].fill(0.0);
                 fill(y, &mut row[before..before + width]);
+                self.round(&mut row[before..before + width]);
                 row[before + width..].fill(0.0);
             }
         };
@@ -243,25 +270,38 @@ impl Plan {
         relu: bool,
         out: &mut [f32],
     ) {
+        for (y, out) in out.chunks_mut(self.g.out(1) * self.g.out_channels).enumerate() {
+            self.forward_row(buffer, y, weights, start, relu, out);
+        }
+    }
+
+    /// The row of number `y` of these.
+    pub(crate) fn forward_row(
+        &self,
+        buffer: &[f32],
+        y: usize,
+        weights: &Packed,
+        start: &[f32],
+        relu: bool,
+        out: &mut [f32],
+    ) {
         let g = &self.g;
         let [input_step, row_step] = self.input_steps();
         let (inner, outer) = (g.group_in(), g.group_out());
         let padded = start.len() / g.groups;
-        for (y, out) in out.chunks_mut(g.out(1) * g.out_channels).enumerate() {
-            for group in 0..g.groups {
-                let row = Row {
-                    runs: &self.runs,
-                    input: &buffer[y * row_step + group * inner..],
-                    input_step,
-                    weights: &weights.values[group * weights.group..][..weights.group],
-                    start: &start[group * padded..][..padded],
-                    channels: outer,
-                    pixels: g.out(1),
-                    out_step: g.out_channels,
-                    relu,
-                };
-                tile::row(row, &mut out[group * outer..]);
-            }
+        for group in 0..g.groups {
+            let row = Row {
+                runs: &self.runs,
+                input: &buffer[y * row_step + group * inner..],
+                input_step,
+                weights: &weights.values[group * weights.group..][..weights.group],
+                start: &start[group * padded..][..padded],
+                channels: outer,
+                pixels: g.out(1),
+                out_step: g.out_channels,
+                relu,
+            };
+            tile::row(row, &mut out[group * outer..]);
         }
     }
 
@@ -287,6 +327,7 @@ impl Plan {
                 Some(y) => {
                     row[..before].fill(0.0);
                     fill(y, &mut row[before..before + width]);
+                    self.round(&mut row[before..before + width]);
                     row[before + width..].fill(0.0);
                 }
             }
@@ -321,33 +362,51 @@ impl Plan {
     /// The input's gradient (h, w, in) of one example from the bordered gradient of its output.
     pub(crate) fn input_gradient(&self, grad: &[f32], weights: &Packed, out: &mut [f32]) {
         let g = &self.g;
-        let [_, columns] = self.grad_size();
-        let (inner, outer) = (g.group_in(), g.group_out());
-        let zeros = vec![0.0; inner.next_multiple_of(tile::n_lanes())];
-        let padded = zeros.len();
         for phase in &self.phases {
             for t in 0..phase.pixels[0] {
-                if phase.pixels[1] == 0 {
-                    continue;
-                }
                 let y = phase.first[0] + t * g.stride[0];
                 let at = (y * g.input[1] + phase.first[1]) * g.in_channels;
-                for group in 0..g.groups {
-                    let before = phase.taps_before * outer * padded;
-                    let row = Row {
-                        runs: &phase.runs,
-                        input: &grad[t * columns * g.out_channels + group * outer..],
-                        input_step: g.out_channels,
-                        weights: &weights.values[group * weights.group + before..],
-                        start: &zeros,
-                        channels: inner,
-                        pixels: phase.pixels[1],
-                        out_step: g.stride[1] * g.in_channels,
-                        relu: false,
-                    };
-                    tile::row(row, &mut out[at + group * inner..]);
+                if phase.pixels[1] != 0 {
+                    self.input_gradient_row(phase, t, grad, weights, &mut out[at..]);
                 }
             }
+        }
+    }
+
+    /// The same into fresh memory.
+    pub(crate) fn input_gradient_into(&self, grad: &[f32], weights: &Packed, out: &mut Unwritten<'_, f32>) {
+        let g = &self.g;
+        match &self.phases[..] {
+            [phase] => {
+                for y in 0..g.input[0] {
+                    let row = out.next(g.input[1] * g.in_channels, 0.0);
+                    self.input_gradient_row(phase, y, grad, weights, row);
+                }
+            }
+            _ => self.input_gradient(grad, weights, out.filled(0.0)),
+        }
+    }
+
+    /// Row `t` of a phase, from its first pixel.
+    fn input_gradient_row(&self, phase: &Phase, t: usize, grad: &[f32], weights: &Packed, out: &mut [f32]) {
+        let g = &self.g;
+        let [_, columns] = self.grad_size();
+        let (inner, outer) = (g.group_in(), g.group_out());
+        let padded = self.zeros.len();
+        for group in 0..g.groups {
+            let before = phase.taps_before * outer * padded;
+            let row = Row {
+                runs: &phase.runs,
+                input: &grad[t * columns * g.out_channels + group * outer..],
+                input_step: g.out_channels,
+                weights: &weights.values[group * weights.group + before..],
+                start: &self.zeros,
+                channels: inner,
+                pixels: phase.pixels[1],
+                out_step: g.stride[1] * g.in_channels,
+                relu: false,
+            };
+            tile::row(row, &mut out[group * inner..]);
         }
     }
 
@@ -488,7 +547,7 @@ mod tests {
             let w = numbers("w", g.out_channels * g.group_in() * g.kernel[0] * g.kernel[1]);
             let (bias, dy) = (numbers("b", g.out_channels), numbers("dy", g.out_len()));
             let want = naive(&g, &x, &w, &bias, &dy);
-            let plan = Plan::new(g);
+            let plan = Plan::new(g, Precision::F32);
             let (packed, back, start) = (plan.pack(&w), plan.pack_back(&w), plan.start(Some(&bias)));
             let row = |x: &[f32], y: usize, row: &mut [f32]| row.copy_from_slice(&x[y * row.len()..][..row.len()]);
             // Row by row, as several threads may take them.
@@ -545,7 +604,7 @@ mod tests {
                 dilation: [1; 2],
                 groups: 1,
             };
-            let plan = Plan::new(g);
+            let plan = Plan::new(g, Precision::F32);
             let (x, w) = (numbers("x", g.in_len()), numbers("w", plan.weight_len()));
             let dy = numbers("dy", g.out_len());
             let (packed, back, start) = (plan.pack(&w), plan.pack_back(&w), plan.start(None));

@@ -87,6 +87,7 @@ impl<C: Collective> Worker<C> {
     ) -> Result<(Loader, Box<dyn Optimizer>, Buckets), ParallelError> {
         flat::check(&task.parameters)?;
         run.check()?;
+        task.check()?;
         let (name, len) = (dataset.schema().name.clone(), dataset.len());
         let loader =
             Loader::new(dataset, Order::new(run.seed, len).map_err(TrainError::from)?, task.device.clone())
