@@ -161,7 +161,7 @@ mod tests {
             let mut stock = StockStep::of(workload, 2, ours.parameters()).unwrap();
             let (ours, stock) = (ours.step().unwrap(), stock.step().unwrap());
             assert!((ours - stock).abs() < 1e-4 * ours, "{model}: {ours} and {stock}");
-            let rounded = make(workload, "batchwise_bf16", 2).unwrap()().unwrap();
+            let rounded = super::worker::make(workload, "batchwise_bf16", 2).unwrap()().unwrap();
             assert!(rounded != ours && (rounded - ours).abs() < 2e-2 * ours, "{model}: {rounded} in bf16");
         }
     }

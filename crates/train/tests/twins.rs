@@ -28,7 +28,7 @@ fn data() -> Option<PathBuf> {
 }
 
 struct Subject {
-    model: fn(VarBuilder<'_>) -> Box<dyn ModuleT>,
+    model: fn(VarBuilder<'_>) -> Box<dyn ModuleT + Send>,
     loss: Loss,
     optimizer: OptimizerConfig,
     learning_rate: f64,
@@ -67,7 +67,7 @@ fn same_course(subject: &Subject, dataset: &Arc<dyn Dataset>, tolerance: f64) {
         assert!((fast - twin).abs() <= limit.max(1e-5) * twin, "step {step}: {fast} {twin}");
     }
     let (first, last) = (fast[0], fast[fast.len() - 1]);
-    assert!(last < first * 0.9, "it learned: {first} {last}");
+    assert!(last < first * 0.95, "it learned: {first} {last}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn on_fashion_mnist() {
             Box::new(Cnn::new(&config, vb).unwrap())
         },
         batch: 32,
-        steps: 40,
+        steps: 25,
         ..subject
     };
     same_course(&cnn, &train, 1e-3);
@@ -109,7 +109,7 @@ fn on_fashion_mnist() {
             };
             Box::new(ResNet::new(&config, vb).unwrap())
         },
-        steps: 20,
+        steps: 12,
         ..cnn
     };
     same_course(&resnet, &train, 1e-3);
@@ -118,11 +118,12 @@ fn on_fashion_mnist() {
 #[test]
 fn on_tiny_shakespeare() {
     let Some(data) = data() else { return };
-    let train = open("tinyshakespeare/input.txt:tokens=characters,context=32", Some(&data)).unwrap().train;
+    let text = data.join("tinyshakespeare/input.txt");
+    let train = open(&format!("{}:tokens=characters,context=32", text.display()), None).unwrap().train;
     let subject = Subject {
         model: |vb| {
             let config = GptConfig {
-                vocabulary: 65,
+                vocabulary: 66,
                 context: 32,
                 width: 64,
                 heads: 4,
