@@ -52,7 +52,6 @@ fn assert_within(got: &Tensor, want: &Tensor, size: &Tensor, factor: f64, what: 
     for ((got, want), size) in numbers(got).into_iter().zip(numbers(want)).zip(numbers(size)) {
         worst = worst.max((got - want).abs() / (factor * size).max(1e-300));
     }
-    println!("{what}: {:.1} % of the bound", 100.0 * worst);
     assert!(worst <= 1.0, "{what}: {worst} times the bound");
 }
 
@@ -183,7 +182,10 @@ fn f64_does_not_know_of_it() {
     assert_eq!(numbers(&bf16(attention)), numbers(&attention()));
 }
 
-fn models() -> Vec<(&'static str, Parameters, Box<dyn ModuleT>, Tensor, Tensor)> {
+/// A name, the parameters, the model, inputs and targets.
+type Subject = (&'static str, Parameters, Box<dyn ModuleT>, Tensor, Tensor);
+
+fn models() -> Vec<Subject> {
     let mut all: Vec<(_, Parameters, Box<dyn ModuleT>, _, _)> = Vec::new();
     let classes = |n: u32| Tensor::from_iter((0..n).map(|i| i % 5), &Device::Cpu).unwrap();
     let new = |seed| {
