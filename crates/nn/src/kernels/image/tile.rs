@@ -39,7 +39,7 @@ fn max_tile<S: Simd>(vectors: usize) -> usize {
     }
 }
 
-/// One row of output pixels: out[x][c] = start[c] + Σ over the runs of input·weight.
+/// One row of output pixels: `out[x][c] = start[c] + Σ input·weight` over the runs.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     pub(super) runs: &'a [Run],
@@ -198,8 +198,8 @@ unsafe fn store<S: Simd>(simd: S, at: *mut f32, left: usize, value: S::f32s) {
     }
 }
 
-/// The gradient of a kernel from one example: grad[j][c] (+)= Σ over pixels of input[pixel's window + j]·dz[pixel][c], for
-/// the numbers j of one run.
+/// The gradient of a kernel from one example, `grad[j][c] (+)= Σ input[window of the pixel + j]·dz[pixel][c]` over its
+/// pixels, for the numbers j of one run.
 #[derive(Clone, Copy)]
 pub(super) struct Taps<'a> {
     pub(super) run: Run,
