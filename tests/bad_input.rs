@@ -138,7 +138,7 @@ fn too_little_memory_says_what_is_needed_and_that_is_enough() {
             place.run(&[case, &common].concat())
         };
         let ran = run("100KiB");
-        ran.assert_refused("100 KiB", 2, &["--memory 100.00 KiB", "takes", "MiB"]);
+        ran.assert_refused("100 KiB", 2, &["--memory 100.00 KiB", "takes", "iB; allow"]);
         let needed = needed_bytes(&ran.stderr);
         let ran = run(&needed.to_string());
         assert_eq!(ran.status, Some(0), "{case:?} with the {needed} bytes it asked for: {}", ran.stderr);

@@ -3,6 +3,11 @@
 
 use super::{Finish, Matrix, Target, each, finish_block};
 use gemm::Parallelism;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Whether there has been a product.
+static IS_USED: AtomicBool = AtomicBool::new(false);
 
 /// Rows of a piece of work.
 const PIECE: usize = 64;
@@ -20,6 +25,7 @@ pub(super) unsafe fn product<F: Finish<f64>>(
     is_parallel: bool,
     finish: &F,
 ) {
+    IS_USED.store(true, Relaxed);
     let n = b.cols;
     each(is_parallel, a.rows.div_ceil(PIECE), |i| {
         let rows = i * PIECE..((i + 1) * PIECE).min(a.rows);
@@ -51,8 +57,11 @@ pub(super) unsafe fn product<F: Finish<f64>>(
     });
 }
 
-/// Makes this thread allocate what the gemm crate keeps for reuse.
+/// Makes this thread allocate what the gemm crate keeps for reuse, some megabytes, if there has been a product.
 pub(super) fn allocate_workspace() {
+    if !IS_USED.load(Relaxed) {
+        return;
+    }
     // Large enough in every direction that both operands are packed.
     const SIDE: usize = 96;
     let x = vec![1f64; SIDE * SIDE];
