@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 
 /// Turns of the loop in which a thread waits before it sleeps: some fifty microseconds.
@@ -31,13 +31,10 @@ pub(crate) fn n_threads() -> usize {
 pub(crate) fn for_each(n: usize, work: impl Fn(usize) + Sync) {
     let _flush = FlushDenormals::new();
     let n_threads = n_threads().min(n);
-    if n_threads <= 1 || IS_BUSY.get() {
-        return (0..n).for_each(work);
+    match Pool::enter(n_threads) {
+        Some((pool, _gate)) => pool.run(n, n_threads, &work),
+        None => (0..n).for_each(work),
     }
-    let pool = POOL.get_or_init(Pool::start);
-    // Another thread that trains has the pool: this one goes on alone.
-    let Ok(_gate) = pool.gate.try_lock() else { return (0..n).for_each(work) };
-    pool.run(n, n_threads, &work);
 }
 
 /// [`for_each`] over the pieces of a slice, `len` long but for the last.
@@ -62,11 +59,7 @@ pub(crate) fn map<T: Copy + Send>(n: usize, at_once: usize, work: impl Fn(usize)
 /// Calls `work` once on each thread that computes, the caller's included.
 pub(crate) fn on_each(work: impl Fn() + Sync) {
     let n_threads = n_threads();
-    if n_threads <= 1 || IS_BUSY.get() {
-        return work();
-    }
-    let pool = POOL.get_or_init(Pool::start);
-    let Ok(_gate) = pool.gate.try_lock() else { return work() };
+    let Some((pool, _gate)) = Pool::enter(n_threads) else { return work() };
     let n_threads = n_threads.min(pool.workers().len() + 1);
     let n_come = AtomicUsize::new(0);
     pool.run(n_threads, n_threads, &|_| {
@@ -80,7 +73,7 @@ pub(crate) fn on_each(work: impl Fn() + Sync) {
 }
 
 /// A vector of `n` numbers written piece by piece, `len` long but for the last; each call of `work` must write its whole
-/// piece, which is checked where the build checks.
+/// piece, which is checked.
 ///
 /// Filling it with zeros first would cost another pass over memory.
 pub(crate) fn build<T: Copy + Send>(
@@ -176,7 +169,7 @@ impl<'a, T: Copy> Unwritten<'a, T> {
     }
 }
 
-/// A slice that several threads write in different places, which is checked where the build checks.
+/// A slice that several threads write in different places.
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
     len: usize,
@@ -295,12 +288,29 @@ impl Pool {
         })
     }
 
+    /// The pool with its gate, where it can be had by so many threads. Inside of a piece, and while another thread that
+    /// trains has it, a caller goes on alone.
+    fn enter(n_threads: usize) -> Option<(&'static Self, MutexGuard<'static, ()>)> {
+        if n_threads <= 1 || IS_BUSY.get() {
+            return None;
+        }
+        let pool = POOL.get_or_init(Self::start);
+        match pool.gate.try_lock() {
+            Ok(gate) => Some((pool, gate)),
+            // A piece has panicked: its job is over all the same, and the gate guards no value.
+            Err(TryLockError::Poisoned(gate)) => Some((pool, gate.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     fn run(&'static self, n: usize, n_threads: usize, work: &(dyn Fn(usize) + Sync)) {
         let workers = self.workers();
         let n_threads = n_threads.min(workers.len() + 1);
         // SAFETY: only the lifetime changes; `Close` does not let this call end while a worker is at the job.
         let work: *const (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(std::ptr::from_ref(work)) };
         let job = Job { work, n, n_threads };
+        // Where the caller of an earlier job has panicked as well, nobody has asked.
+        self.has_panicked.store(false, Relaxed);
         for (i, next) in self.next.iter().enumerate().take(n_threads) {
             next.0.store(i * n / n_threads, Relaxed);
         }
@@ -557,6 +567,12 @@ mod tests {
             let result = panic::catch_unwind(|| for_each(100, |i| assert!(i != at, "planted")));
             assert!(result.is_err());
             for_each(10, |_| {});
+            // The gate opens again, as soon as no other test has it.
+            let opens = (0..10_000).any(|_| {
+                thread::sleep(std::time::Duration::from_millis(1));
+                Pool::enter(2).is_some()
+            });
+            assert!(opens);
         }
     }
 
