@@ -181,9 +181,8 @@ impl Recorded {
             foreign: HashMap::new(),
             store: GradStore::default(),
         };
-        let seed = loss.ones_like()?.affine(factor, 0.0)?.detach();
         match pass.index.get(&loss.id()) {
-            Some(i) => pass.gradients[*i] = Some(seed),
+            Some(i) => pass.gradients[*i] = Some(loss.ones_like()?.affine(factor, 0.0)?.detach()),
             None if factor == 1.0 => pass.follow(loss.backward()?)?,
             None => pass.follow(loss.affine(factor, 0.0)?.backward()?)?,
         }

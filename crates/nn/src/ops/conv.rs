@@ -4,7 +4,7 @@ use super::images::{images, readable, seen_channels_first};
 use super::linear::cpu;
 use super::{Activation, masked, plain, rounded};
 use crate::kernels::Element;
-use crate::kernels::conv::{self, Geometry};
+use crate::kernels::conv::{self, ConvGradients, Geometry};
 use crate::kernels::element::{contiguous, dispatch};
 use crate::kernels::image::{Images, InputGradient, Plan, batch};
 use crate::precision::{self, Precision};
@@ -203,7 +203,7 @@ impl CustomOp3 for ImageConvOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (plan, g) = (&self.plan, *self.plan.geometry());
         let dy = readable(dy)?;
-        let gradients = {
+        let mut gradients = {
             let (x_storage, x_layout) = x.storage_and_layout();
             let (y_storage, y_layout) = y.storage_and_layout();
             let (dy_storage, dy_layout) = dy.storage_and_layout();
@@ -212,15 +212,10 @@ impl CustomOp3 for ImageConvOp {
             let (out, grad) = (images(cpu(&y_storage)?, y_layout)?, images(cpu(&dy_storage)?, dy_layout)?);
             let (size, out_size) =
                 ([g.in_channels, g.input[0], g.input[1]], [g.out_channels, g.out(0), g.out(1)]);
-            let wanted = match (x.track_op(), x_images) {
-                (false, _) => InputGradient::Unwanted,
-                (true, Images::ChannelsFirst(_)) => InputGradient::ChannelsFirst,
-                (true, Images::ChannelsLast(_)) => InputGradient::ChannelsLast,
-            };
             batch::backward(
                 plan,
                 contiguous(self.name(), cpu(&w_storage)?, w_layout)?,
-                &wanted,
+                &wanted_gradient(x, x_images),
                 sink::wants_examples(),
                 |example, y, row| x_images.row(size, example, y, row),
                 |example, y, row| {
@@ -232,21 +227,42 @@ impl CustomOp3 for ImageConvOp {
                 |_, _| {},
             )
         };
-        if let Some(examples) = gradients.examples {
+        if let Some(examples) = gradients.examples.take() {
             let (dy, y) = (dy.contiguous()?, self.relu.then(|| y.clone()));
             note(g, plan.precision(), [x, w, b], examples, move || match &y {
                 Some(y) => masked::<f32>(&dy, &y.contiguous()?),
                 None => Ok(dy.clone()),
             })?;
         }
-        let dx = match (gradients.input, x.is_contiguous()) {
-            (None, _) => None,
-            (Some(dx), true) => Some(Tensor::from_vec(dx, x.shape(), x.device())?),
-            (Some(dx), false) => Some(seen_channels_first(dx, [g.n, g.in_channels, g.input[0], g.input[1]])?),
-        };
-        let dw = sink::give(w, Tensor::from_vec(gradients.weight, w.shape(), w.device())?)?;
-        Ok((dx, dw, sink::give(b, Tensor::from_vec(gradients.bias, b.shape(), b.device())?)?))
+        give(&g, [x, w, b], gradients)
     }
+}
+
+/// The gradient of the input that is asked for: it lies as the input does.
+pub(super) fn wanted_gradient(x: &Tensor, images: Images<'_>) -> InputGradient {
+    match (x.track_op(), images) {
+        (false, _) => InputGradient::Unwanted,
+        (true, Images::ChannelsFirst(_)) => InputGradient::ChannelsFirst,
+        (true, Images::ChannelsLast(_)) => InputGradient::ChannelsLast,
+    }
+}
+
+type ThreeGradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+/// The gradients of input (as [`wanted_gradient`] says), weight and bias as tensors, the parameters' handed over.
+pub(super) fn give(
+    g: &Geometry,
+    [x, w, b]: [&Tensor; 3],
+    gradients: ConvGradients<f32>,
+) -> Result<ThreeGradients> {
+    let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+    let dx = match (gradients.input, x.is_contiguous()) {
+        (None, _) => None,
+        (Some(dx), true) => Some(tensor(dx, x)?),
+        (Some(dx), false) => Some(seen_channels_first(dx, [g.n, g.in_channels, g.input[0], g.input[1]])?),
+    };
+    let dw = sink::give(w, tensor(gradients.weight, w)?)?;
+    Ok((dx, dw, sink::give(b, tensor(gradients.bias, b)?)?))
 }
 
 /// Keeps what single examples have of a convolution's gradients.

@@ -1,13 +1,13 @@
 //! relu(conv(x, w) + b) and the maximum over 2×2 windows, as one op.
 
-use super::conv::{conv2d, geometry, note};
+use super::conv::{conv2d, geometry, give, note, wanted_gradient};
 use super::images::{images, readable, seen_channels_first, to_channels_last};
 use super::linear::cpu;
 use super::pool::max_pool2d;
 use super::{Activation, ConvConfig, plain};
 use crate::kernels::element::contiguous;
 use crate::kernels::image::pooled::{self, Winner};
-use crate::kernels::image::{Images, InputGradient, Plan, batch};
+use crate::kernels::image::{Plan, batch};
 use crate::{precision, sink, tape};
 use candle_core::{CpuStorage, DType, Result, Tensor};
 use std::sync::Arc;
@@ -65,41 +65,31 @@ fn backward(
 ) -> Result<Vec<Option<Tensor>>> {
     let (x, w, b) = (&args[0], &args[1], &args[2]);
     let g = *plan.geometry();
-    let size = [g.n, g.in_channels, g.input[0], g.input[1]];
+    let size = [g.in_channels, g.input[0], g.input[1]];
     let grad = to_channels_last(grad)?;
-    let gradients = {
+    let mut gradients = {
         let (x_storage, x_layout) = x.storage_and_layout();
         let ((w_storage, w_layout), (dy_storage, dy_layout)) =
             (w.storage_and_layout(), grad.storage_and_layout());
         let x_images = images(cpu(&x_storage)?, x_layout)?;
         let dy: &[f32] = contiguous(NAME, cpu(&dy_storage)?, dy_layout)?;
-        let wanted = match (x.track_op(), x_images) {
-            (false, _) => InputGradient::Unwanted,
-            (true, Images::ChannelsFirst(_)) => InputGradient::ChannelsFirst,
-            (true, Images::ChannelsLast(_)) => InputGradient::ChannelsLast,
-        };
         batch::backward(
             plan,
             contiguous(NAME, cpu(&w_storage)?, w_layout)?,
-            &wanted,
+            &wanted_gradient(x, x_images),
             sink::wants_examples(),
-            |example, y, row| x_images.row([size[1], size[2], size[3]], example, y, row),
+            |example, y, row| x_images.row(size, example, y, row),
             |example, y, row| pooled::unpool_row(plan, dy, &winners, example, y, row),
             |_, _| {},
         )
     };
-    if let Some(examples) = gradients.examples {
+    if let Some(examples) = gradients.examples.take() {
         let plan = Arc::clone(plan);
         let precision = plan.precision();
         note(g, precision, [x, w, b], examples, move || unpooled(&plan, &winners, &grad))?;
     }
-    let dx = match (gradients.input, x.is_contiguous()) {
-        (None, _) => None,
-        (Some(dx), true) => Some(Tensor::from_vec(dx, x.shape(), x.device())?),
-        (Some(dx), false) => Some(seen_channels_first(dx, size)?),
-    };
-    let dw = sink::give(w, Tensor::from_vec(gradients.weight, w.shape(), w.device())?)?;
-    Ok(vec![dx, dw, sink::give(b, Tensor::from_vec(gradients.bias, b.shape(), b.device())?)?])
+    let (dx, dw, db) = give(&g, [x, w, b], gradients)?;
+    Ok(vec![dx, dw, db])
 }
 
 /// The gradient of the convolution's output before the activation, (n, c, h, w).

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "threads write the parts of their own examples")]
 
 use super::plan::Plan;
-use crate::kernels::conv::{ConvGradients, Examples, Wanted};
+use crate::kernels::conv::{ConvGradients, Examples};
 use crate::kernels::element::with_scratch;
 use crate::kernels::threads::{self, Shared, Unwritten};
 use crate::kernels::{norm, vectorized};
@@ -24,56 +24,40 @@ pub(crate) enum Images<'a> {
 
 impl Images<'_> {
     /// Copies row `y` of an example, of `size` (c, h, w), as (w, c).
-    pub(crate) fn row(
-        self,
-        [channels, height, width]: [usize; 3],
-        example: usize,
-        y: usize,
-        row: &mut [f32],
-    ) {
-        match self {
-            Images::ChannelsLast(x) => {
-                row.copy_from_slice(&x[(example * height + y) * width * channels..][..width * channels]);
-            }
-            Images::ChannelsFirst(x) => {
-                let x = &x[example * channels * height * width + y * width..];
-                for channel in 0..channels {
-                    let from = &x[channel * height * width..][..width];
-                    row[channel..].iter_mut().step_by(channels).zip(from).for_each(|(to, from)| *to = *from);
-                }
-            }
-        }
+    pub(crate) fn row(self, size: [usize; 3], example: usize, y: usize, row: &mut [f32]) {
+        self.for_row(size, example, y, row, |to, from| *to = from);
     }
-}
 
-impl Images<'_> {
     /// Sets row `y` of a gradient, (w, c), to 0 where these images are not above 0.
-    pub(crate) fn mask_row(
-        self,
-        [channels, height, width]: [usize; 3],
-        example: usize,
-        y: usize,
-        row: &mut [f32],
-    ) {
-        let mask = |grad: &mut f32, out: &f32| {
-            if *out <= 0.0 {
+    pub(crate) fn mask_row(self, size: [usize; 3], example: usize, y: usize, row: &mut [f32]) {
+        self.for_row(size, example, y, row, |grad, out| {
+            if out <= 0.0 {
                 *grad = 0.0;
             }
-        };
+        });
+    }
+
+    /// Calls `work` for the numbers of a row (w, c) with those of row `y` of an example.
+    #[inline(always)]
+    fn for_row(
+        self,
+        [channels, height, width]: [usize; 3],
+        example: usize,
+        y: usize,
+        row: &mut [f32],
+        work: impl Fn(&mut f32, f32),
+    ) {
         match self {
             Images::ChannelsLast(x) => {
-                let x = &x[(example * height + y) * width * channels..];
-                row.iter_mut().zip(x).for_each(|(grad, out)| mask(grad, out));
+                let x = &x[(example * height + y) * width * channels..][..width * channels];
+                row.iter_mut().zip(x).for_each(|(to, from)| work(to, *from));
             }
             Images::ChannelsFirst(x) => {
                 let x = &x[example * channels * height * width + y * width..];
                 for channel in 0..channels {
                     let from = &x[channel * height * width..][..width];
-                    row[channel..]
-                        .iter_mut()
-                        .step_by(channels)
-                        .zip(from)
-                        .for_each(|(grad, out)| mask(grad, out));
+                    let to = row[channel..].iter_mut().step_by(channels);
+                    to.zip(from).for_each(|(to, from)| work(to, *from));
                 }
             }
         }
@@ -95,43 +79,19 @@ pub(crate) fn rows_at_once(n: usize, rows: usize) -> usize {
     rows / parts
 }
 
-/// Computes all output rows; `finish(example, rows, values)` gets some of an example's, (rows, w', out).
+/// Computes all output rows, `rows` of an example at a time, a divisor of its number of rows ([`rows_at_once`]);
+/// `finish(example, rows, values)` gets these, (rows, w', out).
 pub(crate) fn forward(
-    plan: &Plan,
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    relu: bool,
-    fill: impl Fn(usize, usize, &mut [f32]) + Sync,
-    finish: impl Fn(usize, Range<usize>, &[f32]) + Sync,
-) {
-    let g = plan.geometry();
-    let rows = rows_at_once(g.n, g.out(0)).max(1);
-    forward_by(plan, rows, weight, bias, relu, fill, finish);
-}
-
-/// The same with all rows of an example at once.
-pub(crate) fn forward_whole(
-    plan: &Plan,
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    relu: bool,
-    fill: impl Fn(usize, usize, &mut [f32]) + Sync,
-    finish: impl Fn(usize, Range<usize>, &[f32]) + Sync,
-) {
-    forward_by(plan, plan.geometry().out(0), weight, bias, relu, fill, finish);
-}
-
-fn forward_by(
     plan: &Plan,
     rows: usize,
     weight: &[f32],
-    bias: Option<&[f32]>,
+    bias: &[f32],
     relu: bool,
     fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     finish: impl Fn(usize, Range<usize>, &[f32]) + Sync,
 ) {
     let g = plan.geometry();
-    let (packed, start) = (plan.pack(weight), plan.start(bias));
+    let (packed, start) = (plan.pack(weight), plan.start(Some(bias)));
     let parts = g.out(0) / rows;
     let (input_len, out_len) = (plan.input_len(rows), rows * g.out(1) * g.out_channels);
     threads::for_each(g.n * parts, |i| {
@@ -159,7 +119,7 @@ pub(crate) fn forward_channels_first(
     let mut out = Vec::with_capacity(g.n * g.out_len());
     {
         let memory = Shared::new(&mut out.spare_capacity_mut()[..g.n * g.out_len()]);
-        forward(plan, weight, Some(bias), relu, fill, |example, rows, values| {
+        forward(plan, rows_at_once(g.n, g.out(0)), weight, bias, relu, fill, |example, rows, values| {
             for channel in 0..g.out_channels {
                 let from = example * g.out_len() + channel * plane + rows.start * width;
                 // SAFETY: each row of an example is computed once.
@@ -173,24 +133,23 @@ pub(crate) fn forward_channels_first(
     out
 }
 
-/// The same straight into (n, h', w', out); `after(example, rows, values)` sees what has just been written.
+/// The same without bias and activation, straight into (n, h', w', out); `after(example, values)` sees what has just been
+/// written.
 pub(crate) fn forward_into(
     plan: &Plan,
     weight: &[f32],
-    bias: Option<&[f32]>,
-    relu: bool,
     fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     after: impl Fn(usize, &[f32]) + Sync,
 ) -> Vec<f32> {
     let g = plan.geometry();
-    let (packed, start) = (plan.pack(weight), plan.start(bias));
+    let (packed, start) = (plan.pack(weight), plan.start(None));
     let (rows, row_len) = (g.out(0), g.out(1) * g.out_channels);
     let input_len = plan.input_len(rows);
     threads::build(g.n * g.out_len(), g.out_len(), |example, piece| {
         with_scratch(input_len, |input: &mut [f32]| {
             plan.pad(&(0..rows), |y, row| fill(example, y, row), input);
             for y in 0..rows {
-                plan.forward_row(input, y, &packed, &start, relu, piece.next(row_len, 0.0));
+                plan.forward_row(input, y, &packed, &start, false, piece.next(row_len, 0.0));
             }
             after(example, piece.written());
         });
@@ -219,26 +178,26 @@ pub(crate) fn backward(
     after: impl Fn(usize, &mut [f32]) + Sync,
 ) -> ConvGradients<f32> {
     let g = plan.geometry();
-    let wanted = Wanted { input: !matches!(input, InputGradient::Unwanted), examples: wants_examples };
-    let back = wanted.input.then(|| plan.pack_back(weight));
+    let wants_input = !matches!(input, InputGradient::Unwanted);
+    let back = wants_input.then(|| plan.pack_back(weight));
     let (in_len, weight_len, channels) = (g.in_len(), plan.weight_len(), g.out_channels);
     let (own_len, row_len) = (weight_len + channels, g.out(1) * channels);
     let n_pieces = g.n.clamp(1, MAX_PIECES);
-    let n_examples = if wanted.examples { g.n } else { 0 };
+    let n_examples = if wants_examples { g.n } else { 0 };
     let mut norms2 = vec![0.0; n_examples];
     let mut bias_rows = vec![0.0; n_examples * channels];
-    let mut input_grad = Vec::with_capacity(if wanted.input { g.n * in_len } else { 0 });
+    let input_len = if wants_input { g.n * in_len } else { 0 };
+    let mut input_grad = Vec::with_capacity(input_len);
     let is_first = matches!(input, InputGradient::ChannelsFirst) && 1 < g.in_channels;
     let sums = {
-        let input_memory =
-            &mut input_grad.spare_capacity_mut()[..if wanted.input { g.n * in_len } else { 0 }];
+        let input_memory = &mut input_grad.spare_capacity_mut()[..input_len];
         let (input_memory, norms2, bias_rows) =
             (Shared::new(input_memory), Shared::new(&mut norms2), Shared::new(&mut bias_rows));
         threads::build(n_pieces * own_len, own_len, |piece, sums| {
             let sums = sums.filled(0.0);
             let (weight_sum, bias_sum) = sums.split_at_mut(weight_len);
             let examples = piece * g.n / n_pieces..(piece + 1) * g.n / n_pieces;
-            let own = if wanted.examples { weight_len } else { 0 };
+            let own = if wants_examples { weight_len } else { 0 };
             let turned = if is_first { in_len } else { 0 };
             for example in examples {
                 plan.with_buffers(own + channels + turned + row_len, |input, grad, rest| {
@@ -257,7 +216,7 @@ pub(crate) fn backward(
                     own_bias.fill(0.0);
                     fold_row(row_sum, own_bias);
                     add(bias_sum, own_bias);
-                    if wanted.examples {
+                    if wants_examples {
                         plan.weight_gradient(input, grad, false, own_weight);
                         // SAFETY: each example is taken once.
                         let (norm2, bias_row) = unsafe {
@@ -286,14 +245,12 @@ pub(crate) fn backward(
             }
         })
     };
-    if wanted.input {
-        // SAFETY: every example has written its part.
-        unsafe { input_grad.set_len(g.n * in_len) };
-    }
+    // SAFETY: every example has written its part, where there is any.
+    unsafe { input_grad.set_len(input_len) };
     let total = sum_of_pieces(&sums, own_len);
-    let examples = wanted.examples.then_some(Examples { weight_norms2: norms2, bias_rows });
+    let examples = wants_examples.then_some(Examples { weight_norms2: norms2, bias_rows });
     ConvGradients {
-        input: wanted.input.then_some(input_grad),
+        input: wants_input.then_some(input_grad),
         weight: plan.unpack(&total[..weight_len]),
         bias: total[weight_len..].to_vec(),
         examples,

@@ -32,7 +32,7 @@ pub(crate) fn convolve(
     let mut parts = vec![0.0f32; g.n * 2 * channels];
     let z = {
         let parts = threads::Rows::new(&mut parts, 2 * channels);
-        batch::forward_into(plan, weight, None, false, fill, |example, z| {
+        batch::forward_into(plan, weight, fill, |example, z| {
             parts.with(example, |part| {
                 let (mean, squares) = part.split_at_mut(channels);
                 let mut sums = vec![0.0; 2 * row_len];

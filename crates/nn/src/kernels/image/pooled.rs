@@ -26,7 +26,7 @@ pub(crate) fn forward(
     let (shared_out, shared_winners) = (Shared::new(&mut out), Shared::new(&mut winners));
     let pitch = g.out(1) * channels;
     // Windows lie in one piece: pieces of an odd number of rows would cut them.
-    let rows = rows_at_once(g.n, g.out(0));
+    let rows = Some(rows_at_once(g.n, g.out(0))).filter(|rows| rows.is_multiple_of(2)).unwrap_or(g.out(0));
     let finish = |example: usize, rows: std::ops::Range<usize>, values: &[f32]| {
         for y in rows.start / 2..(rows.end / 2).min(height) {
             let from = (example * height + y) * row_len;
@@ -41,11 +41,7 @@ pub(crate) fn forward(
             );
         }
     };
-    if rows.is_multiple_of(2) || g.out(0) == rows {
-        batch::forward(plan, weight, Some(bias), true, fill, finish);
-    } else {
-        batch::forward_whole(plan, weight, Some(bias), true, fill, finish);
-    }
+    batch::forward(plan, rows, weight, bias, true, fill, finish);
     (out, winners)
 }
 
