@@ -19,6 +19,8 @@ pub mod process;
 mod prose;
 pub mod provenance;
 pub mod report;
+pub mod sweep;
+pub mod trial;
 pub mod workload;
 
 pub use error::LabError;

@@ -1,0 +1,5 @@
+//! Many trials with one question: their folder, and what they say together.
+
+mod file;
+
+pub use file::{Bracket, Root, SweepFile};
