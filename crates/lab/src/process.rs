@@ -86,10 +86,13 @@ pub enum Ending<T> {
 const SPIN_LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
 
 /// What a parent writes to a child that is to end in good order.
-const STOP: &str = "stop";
+pub(crate) const STOP: &str = "stop";
+/// What it writes, with a rung, to one that is stopped because others are better.
+pub(crate) const PRUNE: &str = "prune ";
 
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicBool = AtomicBool::new(false);
+static RUNG: Mutex<Option<f64>> = Mutex::new(None);
 static CHILDREN: Mutex<Vec<Arc<Running>>> = Mutex::new(Vec::new());
 
 /// A child that runs.
@@ -126,6 +129,11 @@ pub fn interrupt() {
 /// The child's side of [`interrupt`]: whether it is to end in good order.
 pub fn is_asked_to_stop() -> bool {
     ASKED.load(SeqCst)
+}
+
+/// The child's side of pruning: the rung at which others were better, once the parent has said so.
+pub fn asked_rung() -> Option<f64> {
+    *lock(&RUNG)
 }
 
 /// Whether [`cancel`] was called.
@@ -211,8 +219,11 @@ pub fn serve<R: DeserializeOwned>(
         for line in stdin.lock().lines().map_while(Result::ok) {
             if line == STOP {
                 ASKED.store(true, SeqCst);
+            } else if let Some(rung) = line.strip_prefix(PRUNE) {
+                *lock(&RUNG) = rung.parse().ok();
             }
         }
+        end_group();
         std::process::exit(1);
     });
     // Written whole or not at all: when the parent is gone the watcher ends the process.
@@ -227,6 +238,15 @@ pub fn serve<R: DeserializeOwned>(
         Err(error) => emit(Message::Failed { text: error.to_string(), kind: error.kind() }),
     }
     Ok(())
+}
+
+/// Ends all processes of this one's group, itself among them, if it leads one: what it started must not outlive it.
+fn end_group() {
+    use nix::sys::signal::{Signal, killpg};
+    use nix::unistd::{getpgrp, getpid};
+    if getpgrp() == getpid() {
+        let _ = killpg(getpgrp(), Signal::SIGKILL);
+    }
 }
 
 /// A child that [`cancel`] knows about for as long as this lives.

@@ -1,5 +1,6 @@
 //! What a user says about their own training.
 
+use crate::trial::Parameter;
 use batchwise_data::{DataError, Schema, Splits, Target};
 use batchwise_nn::Parameters;
 use batchwise_nn::loss::{self, Loss};
@@ -41,6 +42,16 @@ pub trait Workload: Send + Sync {
 
     /// The optimizer and its hyper-parameters.
     fn optimizer(&self) -> OptimizerConfig;
+
+    /// Takes a hyper-parameter of the model by name, such as `width`; false where it has none of that name. Those that are
+    /// left are the optimizer's.
+    ///
+    /// # Errors
+    /// A value that is not allowed, in words.
+    fn set(&mut self, name: &str, value: &Parameter) -> Result<bool, String> {
+        let _ = (name, value);
+        Ok(false)
+    }
 
     /// The batch size at which the learning rate is tuned before anything is known.
     fn anchor_batch(&self) -> u64 {

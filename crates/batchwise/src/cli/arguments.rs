@@ -1,7 +1,11 @@
 //! What can be typed.
 
+mod sweep;
 mod train;
 
+pub(super) use sweep::{
+    CheckTrainerArguments, ShepherdArguments, SimulateArguments, SweepArguments, TrialArguments,
+};
 pub(super) use train::{CheckpointEvery, MetricName, TrainArguments};
 
 use batchwise_lab::bytes;
@@ -32,6 +36,8 @@ pub(super) enum Command {
     Noise(NoiseArguments),
     /// Train once and evaluate
     Train(TrainArguments),
+    /// Run a plan of trials to the end, whatever happens: batch sizes, learning rates, seeds, with any trainer
+    Sweep(Box<SweepArguments>),
     /// Carry the hyper-parameters of a run to another batch size, each with its rule, source and caveat
     Change(ChangeArguments),
     /// Show what a schedule of learning rate and batch size will do, before a run
@@ -46,6 +52,16 @@ pub(super) enum Command {
     Audit,
     /// Check what a training relies on, on your own model and data
     Check(CheckArguments),
+    /// Train the noisy quadratic model, whose answers are known, and print the lines of the trainer protocol
+    Simulate(SimulateArguments),
+    /// Make one attempt at one trial, as a cluster does for each of its jobs
+    Trial(TrialArguments),
+    /// Make the attempt that is asked for on standard input (used by sweep)
+    #[command(hide = true)]
+    Attempt,
+    /// Become another program that ends with its parent (used by sweep)
+    #[command(hide = true)]
+    Shepherd(ShepherdArguments),
     /// Answer one probe request on standard input (used by the other commands)
     #[command(hide = true)]
     Probe,
@@ -145,6 +161,8 @@ pub(super) struct CheckArguments {
 pub(super) enum Check {
     /// Whether accumulation is exact: micro-batches of any size give the whole batch's gradient and loss
     Accumulation(AccumulationArguments),
+    /// Whether another program speaks the trainer protocol, and what a sweep would take from it
+    Trainer(CheckTrainerArguments),
 }
 
 #[derive(Debug, Clone, Args)]

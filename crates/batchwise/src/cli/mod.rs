@@ -51,7 +51,7 @@ impl Cli {
             return fail(&error);
         }
         // A probe ends when its parent closes its input; the parent alone handles the keyboard.
-        if !matches!(arguments.command, Command::Probe) {
+        if !matches!(arguments.command, Command::Probe | Command::Attempt) {
             // Without a handler Ctrl-C still ends everything, only less tidily.
             let _ = ctrlc::set_handler(|| {
                 if process::is_cancelled() {

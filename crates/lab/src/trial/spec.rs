@@ -29,6 +29,9 @@ pub struct TrialSpec {
     pub schedule: String,
     /// Examples after which the run ends at the latest.
     pub examples: u64,
+    /// Seconds of training, on a command's own clock where it has one, after which it ends at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Examples from one evaluation to the next; without it the trainer decides.
     pub evaluate_examples: Option<u64>,
     /// What is judged.
@@ -147,6 +150,12 @@ impl TrialSpec {
         }
     }
 
+    /// Whether the run may be stopped early at rungs that count examples.
+    #[must_use]
+    pub fn pruning_counts_examples(&self) -> bool {
+        self.pruning.as_deref().is_some_and(|rule| rule.ends_with("examples"))
+    }
+
     /// Batch, learning rate, seed and parameters in a few words.
     #[must_use]
     pub fn label(&self) -> String {
@@ -177,6 +186,7 @@ pub(crate) mod tests {
             parameters: BTreeMap::new(),
             schedule: "constant".to_owned(),
             examples: 100_000,
+            seconds: None,
             evaluate_examples: Some(1000),
             judge: Judge::LOSS,
             target: Some("loss <= 0.1".parse().unwrap()),

@@ -39,6 +39,7 @@ struct Row {
 pub(super) fn run(cli: &Cli, options: &Options, arguments: &CheckArguments) -> Result<(), LabError> {
     match &arguments.what {
         Check::Accumulation(arguments) => run_accumulation(cli, options, arguments),
+        Check::Trainer(arguments) => super::check_trainer::run(options, arguments),
     }
 }
 

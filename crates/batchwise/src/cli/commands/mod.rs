@@ -4,12 +4,16 @@ mod advise;
 mod audit;
 mod change;
 mod check;
+mod check_trainer;
 mod data;
 mod devices;
 mod fit;
 mod probes;
 mod schedule;
+mod simulate;
+mod sweep;
 mod train;
+mod trial;
 
 use super::arguments::{Arguments, Command};
 use super::{Cli, Options};
@@ -31,6 +35,11 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Speed(arguments) => probes::speed(cli, options, arguments),
         Command::Noise(arguments) => probes::noise(cli, options, arguments),
         Command::Train(arguments) => train::run(cli, options, arguments),
+        Command::Sweep(arguments) => sweep::run(cli, options, arguments),
+        Command::Simulate(arguments) => simulate::run(options, arguments),
+        Command::Trial(arguments) => trial::run(cli, options, arguments),
+        Command::Attempt => trial::serve(cli, options),
+        Command::Shepherd(arguments) => trial::shepherd(arguments),
         Command::Change(arguments) => change::run(options, arguments),
         Command::Schedule(arguments) => schedule::run(options, arguments),
         Command::Data(arguments) => data::run(options, arguments),

@@ -6,7 +6,7 @@ use batchwise_estimate::noise::Measurement;
 use batchwise_schedule::controller::Reason;
 use batchwise_train::StepReport;
 use batchwise_train::best::Watch;
-use batchwise_train::observe::{PreconditionedSums, Record};
+use batchwise_train::observe::{EvaluationRecord, PreconditionedSums, Record};
 use batchwise_train::target::Mark;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -24,6 +24,12 @@ pub(super) struct Diary {
     pub(super) changes: Vec<BatchChange>,
     pub(super) watch: Watch,
     cost: Cost,
+    /// Evaluations so far, where the run's result holds them.
+    #[serde(default)]
+    pub(super) evaluations: Vec<EvaluationRecord>,
+    /// How many evaluations were made, and their seconds.
+    #[serde(default)]
+    pub(super) evaluating: (u64, f64),
 }
 
 /// Time and examples of the steps that measure the noise, and of those that do not.
@@ -107,6 +113,8 @@ impl Diary {
             changes: Vec::new(),
             watch,
             cost: Cost::default(),
+            evaluations: Vec::new(),
+            evaluating: (0, 0.0),
         }
     }
 
@@ -131,6 +139,12 @@ impl Diary {
         timed.n_steps += 1;
         timed.examples += step.batch;
         timed.seconds += seconds;
+    }
+
+    /// Seconds of one evaluation, where there was one.
+    pub(super) fn evaluation_seconds(&self) -> Option<f64> {
+        let (n, seconds) = self.evaluating;
+        (0 < n).then(|| seconds / n as f64)
     }
 
     /// What the noise cost, where there are steps with and without it.

@@ -163,12 +163,15 @@ fn open_store(folder: &Path) -> Result<Store, LabError> {
 /// The observers of a run, cut to what a checkpoint knows of.
 fn observers(keep: &Keep, lengths: Option<&BTreeMap<String, u64>>) -> Result<Observers, LabError> {
     let length = |name: &str| lengths.and_then(|lengths| lengths.get(name)).copied();
-    let lines = keep.folder.join("steps.jsonl");
-    let lines = match length("steps.jsonl") {
-        Some(length) => JsonLines::resume(&lines, length)?,
-        None => JsonLines::create(&lines)?,
-    };
-    let mut observers: Observers = vec![("steps.jsonl", Box::new(lines))];
+    let mut observers: Observers = Vec::new();
+    if !keep.result_only {
+        let lines = keep.folder.join("steps.jsonl");
+        let lines = match length("steps.jsonl") {
+            Some(length) => JsonLines::resume(&lines, length)?,
+            None => JsonLines::create(&lines)?,
+        };
+        observers.push(("steps.jsonl", Box::new(lines)));
+    }
     if let Some(path) = &keep.tensorboard {
         let events = match length("tensorboard") {
             Some(length) => TensorBoard::resume(path, length)?,

@@ -11,6 +11,7 @@ use batchwise_train::generalisation::{
 };
 use batchwise_train::{Evaluation, evaluate, evaluate_on};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The training loss is taken on so many examples, or sequences, at most.
 const TRAIN_LOSS_ON: [u64; 2] = [10_000, 1000];
@@ -26,7 +27,9 @@ pub(super) fn judge(
     let is_text = context.data.train.schema().unit == Unit::Token;
     let judged = context.data.train.len().min(TRAIN_LOSS_ON[usize::from(is_text)]);
     let on_train = evaluate_on(runner.task(), &mut loader, 0..judged, batch)?;
+    let begun = Instant::now();
     let on_test = evaluate(runner.task(), &context.data.test, batch)?;
+    outcome.evaluation_seconds.get_or_insert(begun.elapsed().as_secs_f64());
     if !(on_train.loss.is_finite() && on_test.loss.is_finite()) {
         outcome.diverged = Some("the loss after training is not finite".to_owned());
         return Ok(None);

@@ -175,7 +175,7 @@ impl<'a> Live<'a> {
             if self.diary.line_is_due(step.progress.0, total) {
                 self.line(&step, runner, emit)?;
             }
-            ending = self.evaluate(start, runner, memory)?.map(Ending::Ended);
+            ending = self.evaluate(start, runner, memory, emit)?.map(Ending::Ended);
             let seconds = self.clock.wall() - self.checkpointed;
             if self.journal.as_ref().is_some_and(|journal| journal.is_due(start, step.progress.0, seconds)) {
                 self.checkpoint(runner, memory, false)?;
@@ -188,6 +188,9 @@ impl<'a> Live<'a> {
         let keep = self.keep()?;
         if process::is_asked_to_stop() {
             return Some(Stopped::Asked);
+        }
+        if process::asked_rung().is_some() {
+            return Some(Stopped::Pruned);
         }
         let limit = keep.max_seconds?;
         (limit * (1.0 - SPARE) <= self.clock.wall()).then_some(Stopped::Time)
@@ -221,6 +224,7 @@ impl<'a> Live<'a> {
         start: u64,
         runner: &Runner,
         memory: &mut Memory,
+        emit: Emit<'_>,
     ) -> Result<Option<Stop>, LabError> {
         let end = runner.progress().0;
         if !self.evaluations.is_some_and(|every| every.is_due(start, end, self.request.examples)) {
@@ -228,7 +232,9 @@ impl<'a> Live<'a> {
         }
         let begun = Instant::now();
         let at = self.diary.mark(runner, &self.clock);
-        let judged = memory.aside(|| self.evaluate_all(runner, at))?;
+        let judged = memory.aside(|| self.evaluate_all(runner, at, emit))?;
+        self.diary.evaluating.0 += 1;
+        self.diary.evaluating.1 += begun.elapsed().as_secs_f64();
         let verdict = self.diary.watch.observe(at, &judged)?;
         let keep = self.keep().filter(|keep| keep.keep_best && verdict.is_best);
         if let Some(keep) = keep {
@@ -243,7 +249,7 @@ impl<'a> Live<'a> {
     }
 
     /// The weights, and their average in their place, on the test set; what is judged is the latter, where there is one.
-    fn evaluate_all(&mut self, runner: &Runner, at: Mark) -> Result<Evaluation, LabError> {
+    fn evaluate_all(&mut self, runner: &Runner, at: Mark, emit: Emit<'_>) -> Result<Evaluation, LabError> {
         let (task, test) = (runner.task(), &self.context.data.test);
         let batch = evaluation_batch(self.context, self.request);
         let mut seen = vec![("test", evaluate(task, test, batch)?)];
@@ -265,6 +271,12 @@ impl<'a> Live<'a> {
             };
             if let Some(journal) = &mut self.journal {
                 journal.evaluation(&record)?;
+            }
+            if let Ok(value) = serde_json::to_value(&record) {
+                emit(Message::Point { value: serde_json::json!({ "evaluation": value }) });
+            }
+            if self.keep().is_some_and(|keep| keep.result_only) {
+                self.diary.evaluations.push(record);
             }
             judged = evaluation;
         }

@@ -57,11 +57,12 @@ fn run_with(
     let beside = live.average_bytes();
     let peak_bytes = memory.end()?.map(|peak| peak + beside);
     live.sync()?;
-    let is_paused = matches!(ending, Ending::Stopped(Stopped::Asked));
+    let is_paused = matches!(ending, Ending::Stopped(Stopped::Asked | Stopped::Pruned));
+    let is_kept = !request.keep.as_ref().is_some_and(|keep| keep.result_only);
     if !is_paused {
         live.write_weights(&runner)?;
     }
-    if matches!(ending, Ending::Finished | Ending::Ended(_)) {
+    if is_kept && matches!(ending, Ending::Finished | Ending::Ended(_)) {
         // A longer run may go on from here. The weights come first: they are what the run was for.
         live.checkpoint(&runner, &mut memory, false)?;
     }
@@ -90,6 +91,8 @@ fn run_with(
         generalisation: None,
         target: live.diary.watch.outcome(),
         skipped: runner.skipped(),
+        evaluations: live.diary.evaluations.clone(),
+        evaluation_seconds: live.diary.evaluation_seconds(),
         resumed_at: begin.resumed_at,
         damaged: begin.damaged,
     };

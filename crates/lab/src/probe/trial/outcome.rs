@@ -5,6 +5,7 @@ use batchwise_estimate::fieller::Ratio;
 use batchwise_schedule::controller::Reason;
 use batchwise_train::best::{Evaluated, Stop};
 use batchwise_train::generalisation::{Eigenvalue, Gap, Sharpness};
+use batchwise_train::observe::EvaluationRecord;
 use batchwise_train::{Evaluation, target};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,12 @@ pub struct Outcome {
     /// Where the run went on from a checkpoint: the examples it had.
     #[serde(default)]
     pub resumed_at: Option<u64>,
+    /// The evaluations on the way, in order, where the run is kept by what it brings alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<EvaluationRecord>,
+    /// Seconds of one evaluation on the test set, where there was one.
+    #[serde(default)]
+    pub evaluation_seconds: Option<f64>,
     /// What was passed over on resuming: newer checkpoints that are damaged.
     #[serde(default)]
     pub damaged: Vec<String>,
@@ -107,6 +114,8 @@ pub enum Stopped {
     Asked,
     /// Its seconds were over.
     Time,
+    /// Others were better at the same rung.
+    Pruned,
 }
 
 /// A change of the batch size in a run.

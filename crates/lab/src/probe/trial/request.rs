@@ -93,6 +93,9 @@ pub struct Keep {
     pub update_norm: bool,
     /// What the data set says of itself; a checkpoint of another one is refused.
     pub data_sha256: String,
+    /// Whether the run is kept by what it brings alone: no lines of its own and no checkpoint at its end.
+    #[serde(default)]
+    pub result_only: bool,
 }
 
 /// How batch size and learning rate go over a run.

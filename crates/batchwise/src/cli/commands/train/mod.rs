@@ -129,6 +129,7 @@ fn keep(
         generalisation: arguments.generalisation,
         update_norm: arguments.update_norm,
         data_sha256: provenance.data.train_hash.clone(),
+        result_only: false,
     })
 }
 

@@ -1,0 +1,142 @@
+//! `sweep`: a plan of trials, run to the end.
+
+mod view;
+mod world;
+
+use super::trial::root;
+use crate::cli::arguments::SweepArguments;
+use crate::cli::{Cli, Options, show};
+use batchwise_lab::output::write_whole;
+use batchwise_lab::plan::{Plan, PlanFile, SCHEMA};
+use batchwise_lab::runner::{self, Settings};
+use batchwise_lab::{LabError, bytes};
+use std::path::{Path, PathBuf};
+use view::View;
+use world::Setting;
+
+pub(super) fn run(cli: &Cli, options: &Options, arguments: &SweepArguments) -> Result<(), LabError> {
+    if arguments.schema {
+        show::line(SCHEMA.trim_end());
+        return Ok(());
+    }
+    let Read { plan, text, folder } = read(options, arguments)?;
+    if arguments.print_plan {
+        show::line(text.trim_end());
+        return Ok(());
+    }
+    let Setting { world, settings } = world::setting(cli, options, &plan, folder, arguments)?;
+    let mut view = View::new(options);
+    if arguments.dry_run {
+        return dry_run(options, &plan, &world, &settings, &mut view);
+    }
+    let sweep_folder = settings.root.sweep(&plan.name);
+    std::fs::create_dir_all(&sweep_folder).map_err(|source| LabError::Io {
+        action: "create",
+        path: sweep_folder.clone(),
+        source,
+    })?;
+    write_whole(&sweep_folder.join("plan.toml"), text.as_bytes())?;
+    let swept = runner::run(&plan, &world, &settings, &mut |_| {}, &mut |event| view.on(event));
+    view.finish();
+    let swept = swept?;
+    let check = runner::check_predictions(&settings, &swept.file)?;
+    show::line(&format!(
+        "{} trials done, {} given up, {} run now in {:.1} s",
+        swept.done, swept.failed, swept.ran, swept.seconds
+    ));
+    if let Some(check) = check {
+        show::line(&view::checked(&check));
+    }
+    Ok(())
+}
+
+/// A plan with its text and its folder.
+struct Read {
+    plan: Plan,
+    text: String,
+    folder: PathBuf,
+}
+
+fn read(options: &Options, arguments: &SweepArguments) -> Result<Read, LabError> {
+    let here =
+        || std::env::current_dir().map_err(|error| LabError::Input(format!("the current folder: {error}")));
+    let input = |error: &dyn std::fmt::Display| LabError::Input(error.to_string());
+    let Some(path) = &arguments.plan else {
+        let mut file = arguments.flags.plan().map_err(LabError::Input)?;
+        if file.trainer.command.is_none() {
+            file.trainer.model.clone_from(&options.model);
+            file.trainer.data = Some(options.data.clone());
+            file.trainer.optimizer = options.optimizer.map(|optimizer| optimizer.name().to_owned());
+            file.trainer.device = Some(options.device.to_string());
+        }
+        let plan = file.check("sweep").map_err(|error| input(&error))?;
+        let text = file.to_toml().map_err(|error| input(&error))?;
+        return Ok(Read { plan, text, folder: here()? });
+    };
+    if !arguments.flags.is_empty() {
+        return Err(LabError::Input(format!(
+            "{} says all: leave the options of a plan out, or the plan",
+            path.display()
+        )));
+    }
+    read_plan(path)
+}
+
+/// Reads a plan's file.
+fn read_plan(path: &Path) -> Result<Read, LabError> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LabError::Input(format!("{name} cannot be read: {error}")))?;
+    let usual = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("sweep");
+    let plan = PlanFile::read(&name, &text, usual).map_err(|error| LabError::Input(error.to_string()))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        parent.canonicalize().map_err(|error| LabError::Input(format!("{}: {error}", parent.display())))?;
+    Ok(Read { plan, text, folder })
+}
+
+fn dry_run(
+    options: &Options,
+    plan: &Plan,
+    world: &batchwise_lab::plan::World,
+    settings: &Settings,
+    view: &mut View,
+) -> Result<(), LabError> {
+    let found = runner::dry_run(plan, world, settings, &mut |event| view.on(event));
+    view.finish();
+    let (generated, pilots, prediction) = found?;
+    if options.json {
+        show::json(&serde_json::json!({
+            "sweep": plan.name,
+            "trials": generated.trials,
+            "may_grow": generated.may_grow,
+            "pilots": pilots.known,
+            "prediction": prediction,
+        }));
+        return Ok(());
+    }
+    let head = ["trial", "batch", "learning rate", "seed", "parameters", "examples", "seconds", "memory"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for spec in &generated.trials {
+        let cost = pilots.cost(spec);
+        let parameters: Vec<String> =
+            spec.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let unknown = || "?".to_owned();
+        rows.push(vec![
+            spec.id()?,
+            spec.batch.to_string(),
+            format!("{:.4}", spec.learning_rate),
+            spec.seed.to_string(),
+            parameters.join(" "),
+            view::examples(spec.examples),
+            cost.map_or_else(unknown, |cost| format!("{:.1}", cost.seconds)),
+            cost.and_then(|cost| cost.bytes).map_or_else(unknown, bytes::human),
+        ]);
+    }
+    show::table(&rows);
+    show::line("");
+    for line in view::predicted(plan, &generated, &prediction, settings.jobs) {
+        show::line(&line);
+    }
+    Ok(())
+}
