@@ -186,6 +186,10 @@ struct Sweep<'a> {
     n_failed: usize,
     n_ran: usize,
     is_paused: bool,
+    /// Whether a trial has ended since the plan was asked last.
+    has_news: bool,
+    /// The sweep's file as it was written last.
+    written: Option<SweepFile>,
     on_event: &'a mut dyn FnMut(Event),
     sender: Sender<(usize, Heard)>,
     receiver: Receiver<(usize, Heard)>,
@@ -226,6 +230,8 @@ impl<'a> Sweep<'a> {
             n_failed: 0,
             n_ran: 0,
             is_paused: false,
+            has_news: false,
+            written: None,
             on_event,
             sender,
             receiver,
@@ -314,9 +320,10 @@ impl<'a> Sweep<'a> {
             }
             if stop.is_none() {
                 let is_short = self.queue.len() < 2 * usize::try_from(self.settings.jobs).unwrap_or(1);
-                if self.generated.may_grow && (is_short || Duration::from_secs(1) < asked_at.elapsed()) {
+                let is_time = is_short || Duration::from_secs(1) < asked_at.elapsed();
+                if self.has_news && self.generated.may_grow && is_time {
                     self.ask(store)?;
-                    asked_at = Instant::now();
+                    (self.has_news, asked_at) = (false, Instant::now());
                 }
                 self.start_some()?;
             }
@@ -446,6 +453,7 @@ impl<'a> Sweep<'a> {
             }
             !is_cancelled
         });
+        self.has_news |= !given_up.is_empty();
         for id in given_up {
             let reason = "the user gave it up".to_owned();
             let end = AttemptEnd { at: now(), kind: EndKind::Cancelled, reason };
@@ -599,6 +607,7 @@ impl<'a> Sweep<'a> {
             Heard::Ended(status, words) => {
                 if let Some(going) = self.going.remove(&key) {
                     let id = going.id.clone();
+                    self.has_news = true;
                     let settled = self.settle(going, status, &words);
                     store(&id);
                     return settled;
@@ -755,7 +764,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn write_file(&self, is_complete: bool) -> Result<SweepFile, LabError> {
+    fn write_file(&mut self, is_complete: bool) -> Result<SweepFile, LabError> {
         let mut machine = self.settings.machine.clone();
         machine.insert("jobs".to_owned(), self.settings.jobs.to_string());
         machine.insert("threads".to_owned(), self.plan.limits.threads.to_string());
@@ -770,7 +779,10 @@ impl<'a> Sweep<'a> {
             is_complete: is_complete && !self.generated.may_grow,
             machine,
         };
-        file.write(&self.settings.root)?;
+        if self.written.as_ref() != Some(&file) {
+            file.write(&self.settings.root)?;
+            self.written = Some(file.clone());
+        }
         Ok(file)
     }
 }
