@@ -19,6 +19,7 @@ pub mod process;
 mod prose;
 pub mod provenance;
 pub mod report;
+pub mod store;
 pub mod sweep;
 pub mod trial;
 pub mod workload;
