@@ -18,7 +18,7 @@ pub struct Store {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
     /// Shared by all that have the store open, so that nobody replaces it meanwhile.
-    _open: File,
+    pub(super) held: File,
 }
 
 /// How to open the store.
@@ -55,9 +55,9 @@ impl Store {
         let path = root.store();
         let folder = root.folder();
         fs::create_dir_all(folder).map_err(|source| LabError::io("create", folder, source))?;
-        let open = lock(root, settings.wait, false)?;
+        let held = lock(root, settings.wait, false)?;
         let connection = connect(&path, settings.wait)?;
-        Ok(Self { connection, path, _open: open })
+        Ok(Self { connection, path, held })
     }
 
     /// The database's file.

@@ -266,7 +266,8 @@ impl Store {
         parameters: impl Params,
         read: impl Fn(&Row<'_>) -> Sql<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = || self.connection.prepare_cached(sql)?.query_map(parameters, read)?.collect();
+        let rows =
+            || -> Sql<Vec<T>> { self.connection.prepare_cached(sql)?.query_map(parameters, read)?.collect() };
         rows().map_err(|source| self.wrong(source))
     }
 }

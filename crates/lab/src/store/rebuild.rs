@@ -55,14 +55,14 @@ impl Store {
 fn build(root: &Root, beside: &Path, settings: &OpenSettings) -> Result<Refreshed, LabError> {
     remove(beside)?;
     let connection = connect(beside, settings.wait)?;
-    let open = fs::File::open(beside).map_err(|source| LabError::io("read", beside, source))?;
-    let mut store = Store { connection, path: beside.to_owned(), _open: open };
+    let held = fs::File::open(beside).map_err(|source| LabError::io("read", beside, source))?;
+    let mut store = Store { connection, path: beside.to_owned(), held };
     let taken = store.refresh(root)?;
     let wrong = |source| StoreError::sqlite(beside, source);
     store.connection.execute_batch("PRAGMA optimize; PRAGMA journal_mode = DELETE;").map_err(wrong)?;
-    let Store { connection, _open: file, .. } = store;
+    let Store { connection, held, .. } = store;
     connection.close().map_err(|(_, source)| wrong(source))?;
-    file.sync_all().map_err(|source| LabError::io("write", beside, source))?;
+    held.sync_all().map_err(|source| LabError::io("write", beside, source))?;
     Ok(taken)
 }
 
