@@ -49,7 +49,8 @@ pub fn compare(trials: &[TrialRecord]) -> Result<Comparison, LabError> {
     }
     let mut settings: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (index, trial) in trials.iter().enumerate() {
-        let spec = serde_json::to_value(&trial.spec).map_err(|error| LabError::protocol(error.to_string()))?;
+        let spec =
+            serde_json::to_value(&trial.spec).map_err(|error| LabError::protocol(error.to_string()))?;
         let mut leaves = Vec::new();
         flatten("", spec, &mut leaves);
         for (name, value) in leaves {

@@ -235,10 +235,7 @@ mod tests {
         let found = find(&root, &AT_ONCE).unwrap();
         let mut ways: Vec<Why> = found.items.iter().map(|item| item.why).collect();
         ways.sort();
-        assert_eq!(
-            ways,
-            [Why::NoSweep, Why::Done, Why::Done, Why::Partial, Why::Partial, Why::Partial]
-        );
+        assert_eq!(ways, [Why::NoSweep, Why::Done, Why::Done, Why::Partial, Why::Partial, Why::Partial]);
         assert!(600 <= found.bytes, "{}", found.bytes);
 
         let removed = remove(&root, &mut store, &AT_ONCE).unwrap();

@@ -1,7 +1,7 @@
 //! Opening the store.
 
-use super::schema::{MIGRATIONS, migrate};
 use super::StoreError;
+use super::schema::{MIGRATIONS, migrate};
 use crate::LabError;
 use crate::sweep::Root;
 use rusqlite::Connection;

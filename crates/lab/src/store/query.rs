@@ -97,7 +97,8 @@ impl Store {
             ),
             None => ("trials WHERE ?1 IS NULL", "trials.batch, trials.learning_rate, trials.seed, trials.id"),
         };
-        let sql = format!("SELECT {TRIAL} FROM {from} AND (?2 IS NULL OR trials.state = ?2) ORDER BY {order}");
+        let sql =
+            format!("SELECT {TRIAL} FROM {from} AND (?2 IS NULL OR trials.state = ?2) ORDER BY {order}");
         let trials = self.rows(&sql, params![filter.sweep, state], RawTrial::of)?;
         let all = format!("SELECT {ATTEMPT} FROM attempts ORDER BY trial, position");
         let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();

@@ -1,7 +1,7 @@
 //! Taking in what changed since the last time.
 
-use super::signature::signature;
 use super::Store;
+use super::signature::signature;
 use crate::LabError;
 use crate::sweep::Root;
 use serde::Serialize;
@@ -45,7 +45,8 @@ impl Store {
     }
 
     fn refresh_trials(&mut self, root: &Root, refreshed: &mut Refreshed) -> Result<(), LabError> {
-        let known = self.rows("SELECT id, signature FROM trials", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let known =
+            self.rows("SELECT id, signature FROM trials", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut known: BTreeMap<String, i64> = known.into_iter().collect();
         for id in root.trial_names()? {
             let folder = root.trial(&id);

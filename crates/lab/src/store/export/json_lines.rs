@@ -13,7 +13,8 @@ pub(super) struct JsonLines<'a> {
 impl<'a> JsonLines<'a> {
     pub(super) fn new(columns: Vec<Column>, file: &'a mut File) -> Self {
         let marks = std::iter::once('{').chain(std::iter::repeat(','));
-        let name = |(column, mark): (Column, char)| format!("{mark}{}:", serde_json::Value::from(column.name));
+        let name =
+            |(column, mark): (Column, char)| format!("{mark}{}:", serde_json::Value::from(column.name));
         Self { names: columns.into_iter().zip(marks).map(name).collect(), writer: BufWriter::new(file) }
     }
 }

@@ -102,9 +102,8 @@ impl Store {
                 }
                 What::Metrics => {
                     let mut sink = open(format, metrics::columns(), file, path)?;
-                    let n = self.each_metric(sweep, |row| {
-                        sink.row(row).map_err(|source| failed(path, source))
-                    })?;
+                    let n =
+                        self.each_metric(sweep, |row| sink.row(row).map_err(|source| failed(path, source)))?;
                     sink.finish().map_err(|source| failed(path, source))?;
                     n
                 }

@@ -19,10 +19,8 @@ pub(super) fn take_places(connection: &Connection, trial: i64) -> Sql<usize> {
 /// Forgets the attempts whose logs are gone.
 pub(super) fn forget_without_place(connection: &Connection, trial: i64) -> Sql<usize> {
     let gone = "(SELECT key FROM attempts WHERE trial = ?1 AND position = ?2)";
-    connection.execute(
-        &format!("DELETE FROM metrics WHERE trial = ?1 AND attempt IN {gone}"),
-        [trial, NOWHERE],
-    )?;
+    connection
+        .execute(&format!("DELETE FROM metrics WHERE trial = ?1 AND attempt IN {gone}"), [trial, NOWHERE])?;
     connection.execute("DELETE FROM attempts WHERE trial = ?1 AND position = ?2", [trial, NOWHERE])
 }
 
@@ -68,11 +66,8 @@ pub(super) fn write_attempt(
          ON CONFLICT (trial, log) DO UPDATE SET position = ?3, ended_at = ?4, end_kind = ?5, reason = ?6
          RETURNING key, read_bytes, read_lines, bad_lines",
     )?;
-    let (at, kind, reason) = (
-        end.map(|end| count(end.at)),
-        end.map(|end| end.kind.name()),
-        end.map(|end| end.reason.as_str()),
-    );
+    let (at, kind, reason) =
+        (end.map(|end| count(end.at)), end.map(|end| end.kind.name()), end.map(|end| end.reason.as_str()));
     upsert.query_row(params![trial, log, place, at, kind, reason], |row| {
         let number = |column| row.get::<_, i64>(column).map(|n| n.max(0) as u64);
         Ok((row.get(0)?, Position { bytes: number(1)?, lines: number(2)?, bad_lines: number(3)? }))

@@ -30,7 +30,8 @@ impl Store {
             )?;
             transaction.execute("DELETE FROM sweep_trials WHERE sweep = ?1", [key])?;
             {
-                let mut insert = transaction.prepare_cached("INSERT INTO sweep_trials VALUES (?1, ?2, ?3)")?;
+                let mut insert =
+                    transaction.prepare_cached("INSERT INTO sweep_trials VALUES (?1, ?2, ?3)")?;
                 for (trial, position) in sweep.trials.iter().zip(0i64..) {
                     insert.execute(params![key, position, trial])?;
                 }

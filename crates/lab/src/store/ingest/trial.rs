@@ -144,7 +144,8 @@ impl Files {
         if self.result.is_none() {
             return Ok(None);
         }
-        let first = "SELECT measured FROM attempts WHERE trial = ?1 AND measured IS NOT NULL ORDER BY position";
+        let first =
+            "SELECT measured FROM attempts WHERE trial = ?1 AND measured IS NOT NULL ORDER BY position";
         connection.prepare_cached(first)?.query_row([key], |row| row.get(0)).optional()
     }
 }

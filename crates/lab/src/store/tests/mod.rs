@@ -15,8 +15,8 @@ pub(super) fn dump(store: &Store) -> Vec<String> {
         ("trials", "SELECT * FROM trials ORDER BY id"),
         (
             "attempts",
-            "SELECT trials.id, position, log, begun_at, ended_at, end_kind, reason, attempts.measured, read_bytes,
-                    read_lines, bad_lines
+            "SELECT trials.id, position, log, begun_at, ended_at, attempts.end_kind, reason, attempts.measured,
+                    read_bytes, read_lines, bad_lines
              FROM attempts JOIN trials ON trials.key = trial ORDER BY trials.id, position",
         ),
         ("lines", "SELECT * FROM lines ORDER BY trial, attempt, line"),

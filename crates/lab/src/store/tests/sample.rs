@@ -40,7 +40,12 @@ pub(crate) fn result(id: &str) -> TrialResult {
         loss: Some(0.1),
         metric: None,
         reached: Some(Reached { examples: span(990.5), steps: span(123.25), value: 0.1 }),
-        evaluations: vec![Evaluation { examples: 1000, steps: 125, loss: Some(0.1), ..Evaluation::default() }],
+        evaluations: vec![Evaluation {
+            examples: 1000,
+            steps: 125,
+            loss: Some(0.1),
+            ..Evaluation::default()
+        }],
         weights_sha256: Some("ab".repeat(32)),
     }
 }
@@ -90,8 +95,7 @@ pub(crate) fn step(examples: u64) -> LogLine {
 }
 
 pub(crate) fn evaluation(examples: u64, loss: f64) -> LogLine {
-    let evaluation =
-        Evaluation { examples, steps: examples / 8, loss: Some(loss), ..Evaluation::default() };
+    let evaluation = Evaluation { examples, steps: examples / 8, loss: Some(loss), ..Evaluation::default() };
     LogLine::Evaluation { seconds: examples as f64 * 1e-3, evaluation }
 }
 
