@@ -40,7 +40,8 @@ pub(super) fn show_trial(options: &Options, store: &Store, id: &str) -> Result<(
     }
     if !trial.record.attempts.is_empty() {
         show::line("\nAttempts");
-        trial.record.attempts.iter().zip(1..).for_each(|(attempt, n)| show_attempt(n, attempt));
+        let has_result = trial.record.result.is_some();
+        trial.record.attempts.iter().zip(1..).for_each(|(attempt, n)| show_attempt(n, attempt, has_result));
     }
     show_evaluations(&trial.evaluations);
     Ok(())
@@ -127,10 +128,13 @@ fn show_measured(measured: &Measured) {
     }
 }
 
-fn show_attempt(n: u64, attempt: &Attempt) {
-    let end = attempt.end.as_ref();
-    let end =
-        end.map_or("no end is recorded".to_owned(), |end| format!("{}: {}", end.kind.name(), end.reason));
+fn show_attempt(n: u64, attempt: &Attempt, has_result: bool) {
+    let end = match &attempt.end {
+        Some(end) => format!("{}: {}", end.kind.name(), end.reason),
+        // Of several such, which one was first is not recorded.
+        None if has_result => "it ended with a result, or how it ended is not recorded".to_owned(),
+        None => "it goes on, or how it ended is not recorded".to_owned(),
+    };
     named(&n.to_string(), &format!("{}, begun {}; {end}", attempt.log, ago(attempt.at)));
 }
 
