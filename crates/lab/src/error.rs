@@ -19,6 +19,9 @@ pub enum LabError {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(Box<CheckpointError>),
+    /// The store of trials and sweeps.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     /// The lines or events of a run.
     #[error(transparent)]
     Observe(#[from] batchwise_train::observe::ObserveError),
@@ -119,6 +122,7 @@ impl LabError {
                 | CheckpointError::Config { .. } => FailureKind::Input,
                 _ => FailureKind::Fault,
             },
+            Self::Store(error) if error.is_for_the_user() => FailureKind::Input,
             Self::NoAdvice(_) => FailureKind::NoAdvice,
             Self::Probe { kind, .. } => *kind,
             _ => FailureKind::Fault,

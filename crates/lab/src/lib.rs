@@ -23,6 +23,7 @@ pub mod provenance;
 pub mod report;
 pub mod runner;
 pub mod simulate;
+pub mod store;
 pub mod sweep;
 pub mod trial;
 pub mod workload;

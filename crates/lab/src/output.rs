@@ -97,20 +97,32 @@ fn create_folder(folder: &Path) -> Result<(), LabError> {
 /// # Errors
 /// What the system says, with the path.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), LabError> {
+    write_whole_by(path, |file| file.write_all(content).map_err(|source| LabError::io("write", path, source)))
+}
+
+/// As [`write_whole`], the content written by `write`, piece by piece where it is large.
+///
+/// # Errors
+/// What `write` says; what the system says, with the path.
+pub fn write_whole_by(
+    path: &Path,
+    write: impl FnOnce(&mut fs::File) -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    let failed = |source| LabError::io("write", path, source);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".partial");
     let partial = path.with_file_name(name);
-    let written = fs::File::create(&partial).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
+    let written = fs::File::create(&partial).map_err(failed).and_then(|mut file| {
+        write(&mut file)?;
+        file.sync_all().map_err(failed)
     });
-    if let Err(source) = written {
+    if let Err(error) = written {
         // The disk is full, perhaps: what was written is of no use.
         let _ = fs::remove_file(&partial);
-        return Err(LabError::io("write", path, source));
+        return Err(error);
     }
-    fs::rename(&partial, path).map_err(|source| LabError::io("write", path, source))
+    fs::rename(&partial, path).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! What can be typed.
 
+mod runs;
 mod sweep;
 mod train;
 
 pub(super) use sweep::{
     CheckTrainerArguments, ShepherdArguments, SimulateArguments, SweepArguments, TrialArguments,
 };
+pub(super) use runs::{RunsArguments, RunsCommand, RunsExport, RunsList};
 pub(super) use train::{CheckpointEvery, MetricName, TrainArguments};
 
 use batchwise_lab::bytes;
@@ -46,6 +48,8 @@ pub(super) enum Command {
     Data(DataArguments),
     /// Fit the statistics of batch size to measurements made anywhere
     Fit(FitArguments),
+    /// List, show, compare and export the trials of sweeps; tidy up after them
+    Runs(RunsArguments),
     /// List the devices this build can use here
     Devices,
     /// Check the gradients of candle's layers and of ours against finite differences

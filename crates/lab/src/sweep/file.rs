@@ -6,6 +6,7 @@
 //!                      sweep.json     its trials so far and how its brackets widened
 //!                      report.html
 //!        store.sqlite         a cache of the above, which can be made anew
+//!        store.sqlite.lock    held by those who have the store open
 //!        runner.lock          held by the runner that works here
 //! ```
 

@@ -9,6 +9,7 @@ mod data;
 mod devices;
 mod fit;
 mod probes;
+mod runs;
 mod schedule;
 mod simulate;
 mod sweep;
@@ -44,6 +45,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Schedule(arguments) => schedule::run(options, arguments),
         Command::Data(arguments) => data::run(options, arguments),
         Command::Fit(arguments) => fit::run(options, arguments),
+        Command::Runs(arguments) => runs::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
         Command::Check(arguments) => check::run(cli, options, arguments),
