@@ -54,7 +54,6 @@ pub(super) fn group(
         judge,
         target,
         batches: &batches,
-        ridge: ridge.as_ref().map(|fit| &fit.0),
         steps: steps.as_ref().map(|fit| &fit.0.fit),
         times: times.as_ref().map(|fit| &fit.0),
         is_chosen: choice.batch_size.is_some(),

@@ -13,9 +13,13 @@ mod plan;
 mod rates;
 mod spread;
 mod steps;
+#[cfg(test)]
+pub(crate) mod tests;
 mod trial;
 mod trouble;
 mod types;
+#[cfg(test)]
+pub(crate) mod world;
 
 pub use types::{
     ANSWER_VERSION, BatchSummary, BestRate, Cell, Choice, ChosenRate, Equal, Fate, Fates, Group, Peaks,
@@ -52,6 +56,11 @@ pub fn answer(sweep: &SweepFile, records: &[TrialRecord], reading: &Reading) -> 
     let records: Vec<&TrialRecord> =
         records.iter().filter(|record| seen.insert(record.id.as_str())).collect();
     let settings = reading.settings(&sweep.unit, sweep.dataset_examples);
+    let sound = |record: &TrialRecord| {
+        let rate = record.spec.learning_rate;
+        0 < record.spec.batch && rate.is_finite() && 0.0 < rate
+    };
+    let (records, unsound): (Vec<&TrialRecord>, Vec<&TrialRecord>) = records.iter().partition(|r| sound(r));
     let trials: Vec<Trial<'_>> = records.iter().map(|record| Trial::of(record)).collect();
     let mut fates = Fates::default();
     trials.iter().for_each(|trial| fates.add(trial.fate));
@@ -80,7 +89,7 @@ pub fn answer(sweep: &SweepFile, records: &[TrialRecord], reading: &Reading) -> 
         is_complete: sweep.is_complete,
         machine: sweep.machine.clone(),
         reading: reading.clone(),
-        notes: notes(sweep, &fates, &plan, &groups, &records),
+        notes: notes(sweep, &fates, &plan, &groups, (&records, unsound.len())),
         plan,
         fates,
         groups,
@@ -108,11 +117,18 @@ fn notes(
     fates: &Fates,
     plan: &PlanFacts,
     groups: &[Group],
-    records: &[&TrialRecord],
+    (records, unsound): (&[&TrialRecord], usize),
 ) -> Vec<String> {
     let mut notes = Vec::new();
+    if 0 < unsound {
+        let n = count(unsound as u64, "trial");
+        notes.push(format!(
+            "{n} with a batch size of 0 or a learning rate that is not above 0 cannot be judged."
+        ));
+    }
     let missing =
         sweep.trials.iter().filter(|id| !records.iter().any(|record| record.id == **id)).count() as u64;
+    let missing = missing.saturating_sub(unsound as u64);
     if 0 < missing {
         notes.push(format!("{} of the sweep could not be found.", count(missing, "trial")));
     }

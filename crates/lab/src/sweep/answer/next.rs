@@ -1,12 +1,11 @@
 //! What to measure next.
 
 use super::types::{BatchSummary, Fates, StepTimes};
-use crate::fit::Answer;
-use crate::report::text::{count, digits};
+use crate::report::text::{count, digits, int, num};
 use crate::trial::{Judge, Target};
 use batchwise_estimate::grade::Grade;
+use batchwise_estimate::ridge::Next;
 use batchwise_estimate::tradeoff::TradeoffFit;
-use serde_json::Value;
 
 /// What is known so far.
 pub(super) struct Known<'a> {
@@ -14,7 +13,6 @@ pub(super) struct Known<'a> {
     pub(super) judge: Judge,
     pub(super) target: Option<Target>,
     pub(super) batches: &'a [BatchSummary],
-    pub(super) ridge: Option<&'a Answer>,
     pub(super) steps: Option<&'a TradeoffFit>,
     pub(super) times: Option<&'a StepTimes>,
     pub(super) is_chosen: bool,
@@ -38,9 +36,7 @@ pub(super) fn next(known: &Known<'_>) -> Vec<String> {
         }
         return all;
     }
-    if let Some(words) = known.ridge.and_then(next_of).filter(|words| !words.starts_with("Nothing")) {
-        all.push(words.to_owned());
-    }
+    all.extend(rates(known.batches));
     match (known.target, known.steps) {
         (None, _) => all.push(wanted_target(known)),
         (Some(_), None) => {}
@@ -62,8 +58,45 @@ pub(super) fn next(known: &Known<'_>) -> Vec<String> {
     all
 }
 
-fn next_of(answer: &Answer) -> Option<&str> {
-    answer.json.get("next_measurement").and_then(Value::as_str)
+/// Batch sizes named in a sentence; a table names the others.
+const NAMED: usize = 4;
+
+/// Learning rates to try, where the grid ends too early first.
+fn rates(batches: &[BatchSummary]) -> Vec<String> {
+    let list = |rates: &[f64]| rates.iter().map(|v| num(*v)).collect::<Vec<_>>().join(" and ");
+    let (mut edges, mut finer, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
+    for batch in batches {
+        let at = int(batch.batch);
+        match &batch.rate.next {
+            Next::Enough => {}
+            Next::Extend { learning_rates, .. } if !learning_rates.is_empty() => {
+                edges.push(format!("{} at batch {at}", list(learning_rates)));
+            }
+            Next::Refine { learning_rates } if !learning_rates.is_empty() => {
+                finer.push(format!("{} at batch {at}", list(learning_rates)));
+            }
+            Next::MoreSeeds { learning_rates } if !learning_rates.is_empty() => {
+                seeds.push(format!("{} at batch {at}", list(learning_rates)));
+            }
+            _ => {}
+        }
+    }
+    let sentence = |verb: &str, mut all: Vec<String>| {
+        let more = all.len().saturating_sub(NAMED);
+        all.truncate(NAMED);
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!(" (and at {} more batch sizes)", int(more as u64))
+        };
+        (!all.is_empty()).then(|| format!("{verb} {}{more}.", all.join(", ")))
+    };
+    let all = [
+        sentence("Try learning rates beyond the edge of those tried:", edges),
+        sentence("For a narrower interval of the best learning rate try", finer),
+        sentence("For a narrower interval of the best learning rate run another seed of", seeds),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 fn steps(fit: &TradeoffFit) -> Option<String> {

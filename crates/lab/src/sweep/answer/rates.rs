@@ -7,8 +7,11 @@ use crate::fit::ridge::of_points;
 use crate::fit::{Answer, Settings};
 use crate::sweep::Bracket;
 use batchwise_estimate::outcome::Outcome;
-use batchwise_estimate::ridge::{Goal, RidgeFit, RidgePoint};
+use batchwise_estimate::ridge::{Goal, Next, RidgeFit, RidgePoint, next_learning_rates};
 use std::collections::BTreeMap;
+
+/// An interval of a learning rate is narrow enough below this ratio of its ends.
+const WIDE: f64 = 2.0;
 
 /// The learning rates of one group.
 pub(super) struct Rates {
@@ -27,10 +30,8 @@ pub(super) fn rates(
     settings: &Settings,
 ) -> Rates {
     let mut cells = cells(trials, has_target);
-    let less_is_better = |cell: &Cell, mean: f64| {
-        let judge = trials.iter().find(|t| t.batch() == cell.batch).map(Trial::judge);
-        if has_target { mean } else { judge.map_or(mean, |judge| judge.as_loss(mean)) }
-    };
+    let judge = trials.first().map(Trial::judge);
+    let as_loss = |value: f64| judge.map_or(value, |judge| judge.as_loss(value));
     let goal = if has_target { Goal::Steps } else { Goal::Loss };
     let points: Vec<RidgePoint> = trials.iter().filter_map(|trial| point(trial, has_target)).collect();
     let mut notes = Vec::new();
@@ -48,8 +49,10 @@ pub(super) fn rates(
     for batch in batches {
         let fitted = fit.as_ref().and_then(|(_, fit)| fit.best.iter().find(|best| best.batch == batch));
         let mine: Vec<&Cell> = cells.iter().filter(|cell| cell.batch == batch).collect();
-        let counts = fitted.and_then(|best| best.grid_best).or_else(|| fallback(&mine, &less_is_better));
+        let counts = fitted.and_then(|best| best.grid_best).or_else(|| fallback(&mine, &as_loss, has_target));
         let bracket = brackets.iter().find(|bracket| bracket.batch == batch);
+        let tried: Vec<f64> =
+            mine.iter().filter(|c| 0 < c.fates.results()).map(|c| c.learning_rate).collect();
         best.insert(
             batch,
             BestRate {
@@ -60,7 +63,10 @@ pub(super) fn rates(
                 at_edge: fitted.and_then(|best| best.at_edge),
                 counts,
                 as_good: fitted.and_then(|best| best.as_good),
-                tried: mine.iter().filter(|c| 0 < c.fates.results()).map(|c| c.learning_rate).collect(),
+                next: fitted.map_or(Next::Refine { learning_rates: Vec::new() }, |best| {
+                    next_learning_rates(&tried, best, WIDE)
+                }),
+                tried,
                 widened: bracket.map(|bracket| bracket.widened),
             },
         );
@@ -68,7 +74,7 @@ pub(super) fn rates(
     for (batch, best) in &best {
         let of_batch = |cell: &&Cell| cell.batch == *batch;
         let counts = cells.iter().filter(of_batch).find(|cell| Some(cell.learning_rate) == best.counts);
-        let Some(reference) = counts.and_then(|cell| Some(less_is_better(cell, cell.score?.mean))) else {
+        let Some(reference) = counts.and_then(|cell| Some(cell.score?.mean)) else {
             continue;
         };
         for cell in cells.iter_mut().filter(|cell| cell.batch == *batch) {
@@ -76,7 +82,7 @@ pub(super) fn rates(
             let value = if has_target {
                 score.mean / reference - 1.0
             } else {
-                trials[0].judge().as_loss(score.mean) - reference
+                as_loss(score.mean) - as_loss(reference)
             };
             cell.excess = finite(Some(value.max(0.0)));
         }
@@ -119,18 +125,24 @@ fn cells(trials: &[Trial<'_>], has_target: bool) -> Vec<Cell> {
                     mine.iter().filter(|t| t.fate == Fate::Finished).filter_map(Trial::value).collect();
                 Spread::of(&values)
             };
-            Cell { batch, learning_rate, fates, score, excess: None }
+            let ends: Vec<f64> = mine.iter().filter_map(Trial::value).collect();
+            Cell { batch, learning_rate, fates, score, value: Spread::of(&ends), excess: None }
         })
         .collect()
 }
 
-/// The rate whose runs count where at every one some run failed: most runs that got there, then the best mean.
-fn fallback(cells: &[&Cell], less_is_better: &dyn Fn(&Cell, f64) -> f64) -> Option<f64> {
-    let share =
-        |cell: &Cell| (cell.fates.reached + cell.fates.finished) as f64 / cell.fates.results().max(1) as f64;
-    cells
-        .iter()
-        .filter_map(|cell| Some((cell, less_is_better(cell, cell.score?.mean))))
-        .min_by(|a, b| share(b.0).total_cmp(&share(a.0)).then(a.1.total_cmp(&b.1)))
-        .map(|found| found.0.learning_rate)
+/// The rate whose runs count where at every one some run failed: most runs that got there, then the fewest examples, then
+/// the best value.
+fn fallback(cells: &[&Cell], as_loss: &dyn Fn(f64) -> f64, has_target: bool) -> Option<f64> {
+    let merit = |cell: &Cell| {
+        let got_there = cell.fates.reached + cell.fates.finished;
+        let share = got_there as f64 / cell.fates.results().max(1) as f64;
+        let score = cell.score.filter(|_| has_target && 0 < got_there).map_or(f64::INFINITY, |s| s.mean);
+        (-share, score, cell.value.map_or(f64::INFINITY, |value| as_loss(value.mean)))
+    };
+    let order = |a: &&&Cell, b: &&&Cell| {
+        let (a, b) = (merit(a), merit(b));
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2))
+    };
+    cells.iter().filter(|cell| 0 < cell.fates.results()).min_by(order).map(|cell| cell.learning_rate)
 }

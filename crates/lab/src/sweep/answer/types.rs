@@ -4,7 +4,7 @@ use crate::trial::{Judge, Target};
 use batchwise_estimate::decide::Decision;
 use batchwise_estimate::memory::{MemoryFit, MemoryPoint};
 use batchwise_estimate::outcome::Outcome;
-use batchwise_estimate::ridge::{Edge, RidgeFit};
+use batchwise_estimate::ridge::{Edge, Next, RidgeFit};
 use batchwise_estimate::time::{SpeedFit, Timing};
 use batchwise_estimate::tradeoff::{Run, TradeoffFit, Tuning};
 use serde::{Deserialize, Serialize};
@@ -260,6 +260,8 @@ pub struct BestRate {
     pub tried: Vec<f64>,
     /// How often the bracket was widened, where there was one.
     pub widened: Option<u64>,
+    /// Which rates to try next.
+    pub next: Next,
 }
 
 /// One run at the learning rate that counts.
@@ -305,6 +307,8 @@ pub struct Cell {
     pub fates: Fates,
     /// Examples to the target; where there is none, the judged value at the end.
     pub score: Option<Spread>,
+    /// The judged value at the end.
+    pub value: Option<Spread>,
     /// By how much the score is worse than the best of this batch size, at least 0: the share of the examples that it
     /// takes more, or the difference in the judged value where there is no target.
     pub excess: Option<f64>,
