@@ -1,7 +1,9 @@
 //! What can be typed.
 
+mod report;
 mod train;
 
+pub(super) use report::{DiffArguments, ReportArguments, ReportCommand};
 pub(super) use train::{CheckpointEvery, MetricName, TrainArguments};
 
 use batchwise_lab::bytes;
@@ -40,6 +42,8 @@ pub(super) enum Command {
     Data(DataArguments),
     /// Fit the statistics of batch size to measurements made anywhere
     Fit(FitArguments),
+    /// Show what a sweep says and write its report, or set two sweeps side by side
+    Report(ReportArguments),
     /// List the devices this build can use here
     Devices,
     /// Check the gradients of candle's layers and of ours against finite differences

@@ -1,9 +1,9 @@
 //! Two sweeps side by side: what differs in their plans, and what changed in their results beyond the noise.
 
-use super::answer::{BatchSummary, Fate, Group, SweepAnswer};
+use super::answer::{BatchSummary, Fate, Group, Spread, SweepAnswer};
 use super::tables::{self, Table};
 use super::words::Section;
-use crate::report::text::{UNKNOWN, int, num, percent, percent_rough, rough};
+use crate::report::text::{UNKNOWN, int, num, percent, percent_rough, rough, seconds};
 use batchwise_estimate::fieller::student_t_quantile;
 use batchwise_estimate::outcome::Outcome;
 use serde::Serialize;
@@ -51,6 +51,12 @@ pub struct BatchDifference {
     pub rate: [Outcome; 2],
     /// Whether their intervals have no number in common.
     pub rate_changed: Option<bool>,
+    /// Examples to the target in both.
+    pub examples_seen: [Option<Spread>; 2],
+    /// Seconds to the target in both.
+    pub seconds_seen: [Option<Spread>; 2],
+    /// The judged value at the end in both.
+    pub values_seen: [Option<Spread>; 2],
     /// Examples to the target.
     pub examples: Change,
     /// Seconds to the target.
@@ -222,6 +228,9 @@ fn group(a: &Group, b: &Group, confidence: f64) -> GroupDifference {
                 batch: first.batch,
                 rate_changed: apart(&rate[0], &rate[1]),
                 rate,
+                examples_seen: [first.examples, second.examples],
+                seconds_seen: [first.seconds, second.seconds],
+                values_seen: [first.value_at_end, second.value_at_end],
                 examples: to_target(|run| Some(run.examples)),
                 seconds: to_target(|run| run.seconds),
                 value: if a.target.is_none() && b.target.is_none() && a.judge == b.judge {
@@ -271,12 +280,20 @@ fn ratio(
     };
     match (logs(a), logs(b)) {
         (Ok(a), Ok(b)) if a.is_empty() || b.is_empty() => Change::NotMeasured,
-        (Ok(a), Ok(b)) => match welch(&a, &b, confidence) {
+        (Ok(logs_a), Ok(logs_b)) => match welch(&logs_a, &logs_b, seen(a) + seen(b), confidence) {
             Some((d, low, high)) => Change::Ratio { ratio: d.exp(), low: low.exp(), high: high.exp() },
             None => one_seed(),
         },
         (Err(why), _) | (_, Err(why)) => Change::CannotTell { why: why.to_owned() },
     }
+}
+
+/// What evaluations that are apart add to the variance of the mean logarithm: a time somewhere between two is known to
+/// their distance over √12.
+fn seen(batch: &BatchSummary) -> f64 {
+    let n = batch.runs.len() as f64;
+    let runs = batch.runs.iter().filter(|run| 0.0 < run.steps);
+    runs.map(|run| (run.period / run.steps).powi(2) / 12.0).sum::<f64>() / (n * n)
 }
 
 fn value(a: &BatchSummary, b: &BatchSummary, confidence: f64) -> Change {
@@ -285,7 +302,7 @@ fn value(a: &BatchSummary, b: &BatchSummary, confidence: f64) -> Change {
     if a.is_empty() || b.is_empty() {
         return Change::NotMeasured;
     }
-    match welch(&a, &b, confidence) {
+    match welch(&a, &b, 0.0, confidence) {
         Some((value, low, high)) => Change::Difference { value, low, high },
         None => one_seed(),
     }
@@ -295,8 +312,9 @@ fn one_seed() -> Change {
     Change::CannotTell { why: "two seeds or more are needed in both, which differ".to_owned() }
 }
 
-/// The difference of two means with its interval (Welch 1947); `None` without an error.
-fn welch(a: &[f64], b: &[f64], confidence: f64) -> Option<(f64, f64, f64)> {
+/// The difference of two means with its interval (Welch 1947), `more` of whose variance is known beforehand; `None` without
+/// an error.
+fn welch(a: &[f64], b: &[f64], more: f64, confidence: f64) -> Option<(f64, f64, f64)> {
     let moments = |all: &[f64]| {
         let n = all.len() as f64;
         let mean = all.iter().sum::<f64>() / n;
@@ -306,12 +324,16 @@ fn welch(a: &[f64], b: &[f64], confidence: f64) -> Option<(f64, f64, f64)> {
         return None;
     }
     let ((na, ma, va), (nb, mb, vb)) = (moments(a), moments(b));
-    let variance = va + vb;
+    let scatter = va + vb;
+    let variance = scatter + more;
     // Runs that agree to the last bit have no scatter to judge by.
     if variance <= 0.0 || !variance.is_finite() {
         return None;
     }
-    let df = variance * variance / (va * va / (na - 1.0) + vb * vb / (nb - 1.0));
+    let df = match va * va / (na - 1.0) + vb * vb / (nb - 1.0) {
+        0.0 => na + nb - 2.0,
+        of_each => scatter * scatter / of_each,
+    };
     let reach = student_t_quantile(0.5 + confidence / 2.0, df) * variance.sqrt();
     let d = mb - ma;
     (d.is_finite() && reach.is_finite()).then_some((d, d - reach, d + reach))
@@ -392,18 +414,32 @@ pub(crate) fn batch_table(difference: &Difference, group: &GroupDifference) -> T
     let [a, b] = &difference.names;
     let mut table = Table::new(
         format!("Batch by batch{of}"),
-        &["Batch size", "", "", "'Rates", "Examples to target", "Time to target", "Value at the end"],
+        &["Batch size", "", "", "'Rates", "", "", "Change", "", "", "Change", "", "", "Change"],
     );
-    table.columns[1] = format!("Best learning rate, {a}");
-    table.columns[2] = format!("Best learning rate, {b}");
+    let names = [
+        (1, "Best learning rate"),
+        (4, "Examples to target"),
+        (7, "Time to target"),
+        (10, "Value at the end"),
+    ];
+    for (at, name) in names {
+        table.columns[at] = format!("{name}, {a}");
+        table.columns[at + 1] = format!("{name}, {b}");
+    }
     for batch in &group.batches {
         table.row(vec![
             int(batch.batch),
             tables::outcome(&batch.rate[0], num),
             tables::outcome(&batch.rate[1], num),
             overlap(batch.rate_changed).to_owned(),
+            tables::spread(batch.examples_seen[0], num),
+            tables::spread(batch.examples_seen[1], num),
             batch.examples.words(),
+            tables::spread(batch.seconds_seen[0], seconds),
+            tables::spread(batch.seconds_seen[1], seconds),
             batch.seconds.words(),
+            tables::spread(batch.values_seen[0], tables::value),
+            tables::spread(batch.values_seen[1], tables::value),
             batch.value.words(),
         ]);
     }
@@ -483,7 +519,7 @@ mod tests {
 
     fn answered(change: impl FnOnce(&mut World), name: &str) -> SweepAnswer {
         let mut world = World::usual();
-        world.batches = vec![4, 16, 64, 256];
+        world.batches = vec![2, 8, 32, 128, 512];
         change(&mut world);
         let (mut file, records) = world.sweep();
         name.clone_into(&mut file.name);

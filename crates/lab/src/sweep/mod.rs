@@ -5,6 +5,7 @@ pub mod difference;
 mod file;
 pub(crate) mod tables;
 pub(crate) mod words;
+pub mod written;
 
 pub use answer::{Reading, SweepAnswer, answer};
 pub use difference::{Difference, difference};

@@ -1,6 +1,6 @@
 //! The numbers of a sweep as tables: the same on a terminal and on a page.
 
-use super::answer::{BatchSummary, Fates, Group, Spread, SweepAnswer};
+use super::answer::{BatchSummary, Fates, Group, Spread, SweepAnswer, Trouble};
 use crate::report::text::{UNKNOWN, bytes, digits, int, maybe, num, percent_rough, rough, seconds};
 use batchwise_estimate::outcome::Outcome;
 use batchwise_estimate::ridge::{Edge, Next};
@@ -298,12 +298,12 @@ pub(crate) fn standings(group: &Group) -> Table {
 }
 
 /// Trials that went wrong in some way.
-pub(crate) fn troubles(answer: &SweepAnswer) -> Table {
+pub(crate) fn troubles<'a>(troubles: impl IntoIterator<Item = &'a Trouble>) -> Table {
     let mut table = Table::new(
         "Trials that went wrong, ended early or took several attempts",
         &["'Trial", "'Setting", "'What became of it", "'Why", "Attempts", "'Attempts without a result"],
     );
-    for trouble in &answer.troubles {
+    for trouble in troubles {
         let ends: Vec<String> = trouble
             .ends
             .iter()

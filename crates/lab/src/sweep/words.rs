@@ -1,6 +1,6 @@
 //! A sweep in words and tables, for a terminal.
 
-use super::answer::{Group, SweepAnswer};
+use super::answer::{Fate, Group, SweepAnswer, Trouble};
 use super::tables::{self, Table};
 use crate::report::text::{count, int, num, percent};
 use serde::Serialize;
@@ -40,7 +40,7 @@ pub fn words(answer: &SweepAnswer) -> Vec<Section> {
     for group in &answer.groups {
         all.extend(of_group(answer, group));
     }
-    all.push(Section::of_table(&tables::troubles(answer), Vec::new()));
+    all.push(troubles(answer));
     tidy(all)
 }
 
@@ -83,6 +83,20 @@ fn about(answer: &SweepAnswer) -> Section {
     lines.push(format!("{}: {}", answer.trainer, trials(answer)));
     lines.extend(answer.notes.iter().cloned());
     Section::of_lines(&format!("Sweep {}", answer.name), lines)
+}
+
+/// The trials that went wrong; those that only diverged or were stopped early are counted, not listed.
+fn troubles(answer: &SweepAnswer) -> Section {
+    let is_usual =
+        |t: &&Trouble| matches!(t.fate, Fate::Diverged | Fate::Pruned) && t.ends.is_empty() && !t.differs;
+    let n_usual = answer.troubles.iter().filter(is_usual).count() as u64;
+    let listed = answer.troubles.iter().filter(|t| !is_usual(t));
+    let note = format!(
+        "{} diverged or stopped early as such runs do; the page lists them.",
+        count(n_usual, "trial")
+    );
+    let lines = if n_usual == 0 { Vec::new() } else { vec![note] };
+    Section::of_table(&tables::troubles(listed), lines)
 }
 
 /// What was tried, and what became of it.

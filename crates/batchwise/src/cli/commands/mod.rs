@@ -8,6 +8,7 @@ mod data;
 mod devices;
 mod fit;
 mod probes;
+mod report;
 mod schedule;
 mod train;
 
@@ -35,6 +36,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Schedule(arguments) => schedule::run(options, arguments),
         Command::Data(arguments) => data::run(options, arguments),
         Command::Fit(arguments) => fit::run(options, arguments),
+        Command::Report(arguments) => report::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
         Command::Check(arguments) => check::run(cli, options, arguments),

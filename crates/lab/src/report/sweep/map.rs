@@ -9,6 +9,9 @@ use crate::sweep::answer::{Cell, Group};
 use crate::sweep::tables::{fates, spread, value};
 use batchwise_estimate::outcome::Outcome;
 
+/// Its anchor on the page.
+pub(super) const ID: &str = "fig-map";
+
 const ACROSS: (f64, f64) = (66.0, WIDTH - 14.0);
 const TOP: f64 = 34.0;
 /// Height of a row of cells.
@@ -18,6 +21,8 @@ const SHADES: [&str; 6] = ["heat-0", "heat-1", "heat-2", "heat-3", "heat-4", "he
 const MORE: [f64; 5] = [0.03, 0.10, 0.25, 0.60, 1.50];
 /// The same where values are compared: shares of the worst difference on the map.
 const WORSE: [f64; 5] = [0.02, 0.10, 0.25, 0.50, 0.80];
+/// Where the interval of the best rate stands, from the middle of its cell to its left edge at −½.
+const BESIDE: f64 = -0.4;
 /// Points on the line of the law.
 const POINTS: usize = 40;
 
@@ -36,18 +41,18 @@ pub(super) fn figure(group: &Group, unit: &str) -> Figure {
     let mut chart = Chart::new(x, y, 0);
     let across = format!("batch size ({unit}, log)");
     chart.axes(&Axis::new(&across, &batch_tick), &Axis::new("learning rate (log)", &tick));
-    let worst = group.cells.iter().filter_map(|c| c.excess).fold(0.0, f64::max);
+    let by = Shades::of(group);
     for cell in &group.cells {
         let counts =
             group.batches.iter().any(|b| b.batch == cell.batch && b.rate.counts == Some(cell.learning_rate));
-        let class = format!("{}{}", shade(cell, has_target, worst), if counts { " chosen" } else { "" });
+        let class = format!("{}{}", by.shade(cell), if counts { " chosen" } else { "" });
         let (x, y) = (ends(cell.batch as f64, half.0), ends(cell.learning_rate, half.1));
         let words = words(cell, has_target);
         chart.cell((x[0], x[1]), (y[0], y[1]), &class, &words, &tip(cell, has_target, unit));
     }
-    ridge(&mut chart, group);
+    ridge(&mut chart, group, wide);
     Figure {
-        id: "fig-map",
+        id: ID,
         name: "Batch size and learning rate".to_owned(),
         spoken: format!(
             "Map of {} by batch size and learning rate, {} cells",
@@ -56,36 +61,89 @@ pub(super) fn figure(group: &Group, unit: &str) -> Figure {
         ),
         height: bottom + 46.0,
         body: chart.finish(),
-        legend: legend(group, has_target),
+        legend: legend(group, by),
         caption: caption(group, has_target),
     }
 }
 
 /// The law of the best learning rate, and the best at each batch size with its interval.
-fn ridge(chart: &mut Chart, group: &Group) {
+fn ridge(chart: &mut Chart, group: &Group, wide: f64) {
     let Some(ridge) = &group.ridge else { return };
     let ends = ridge.best.first().zip(ridge.best.last()).map(|(a, b)| (a.batch as f64, b.batch as f64));
     if let Some((low, high)) = ends {
         let at = |i: usize| (low * (high / low).powf(i as f64 / POINTS as f64)).round().max(1.0);
         let point = |b: f64| Some((b, ridge.at(b as u64).learning_rate.value()?));
-        chart.line((0..=POINTS).filter_map(|i| point(at(i))), "model");
+        chart.line((0..=POINTS).filter_map(|i| point(at(i))), "model thin");
     }
     for best in &ridge.best {
         if let Outcome::Measured { value, low, high } = best.learning_rate {
             let tip = format!("batch {}: best {} ({}–{})", int(best.batch), num(value), num(low), num(high));
-            chart.bar(best.batch as f64, low, high, "advice");
-            chart.point(best.batch as f64, value, Shape::Diamond, "advice", &tip);
+            // Beside the number of the cell.
+            let at = best.batch as f64 * wide.powf(BESIDE);
+            chart.bar(at, low, high, "advice");
+            chart.point(at, value, Shape::Dot, "advice", &tip);
         }
     }
 }
 
-fn shade(cell: &Cell, has_target: bool, worst: f64) -> &'static str {
-    let Some(excess) = cell.excess else {
-        return if 0 < cell.fates.results() { "heat-none" } else { "heat-wait" };
-    };
-    let (size, steps) =
-        if has_target { (excess, MORE) } else { (excess / worst.max(f64::MIN_POSITIVE), WORSE) };
-    SHADES[steps.iter().filter(|step| **step < size).count()]
+/// What the shade of a cell is measured by.
+#[derive(Clone, Copy)]
+enum Shades {
+    /// The share of the examples that it takes more than the best.
+    Examples,
+    /// The share by which its value is more than the best.
+    Value,
+    /// The difference from the best, in units of this one, which is that of the worst but one in ten.
+    Difference(f64),
+}
+
+impl Shades {
+    fn of(group: &Group) -> Self {
+        if group.target.is_some() {
+            return Self::Examples;
+        }
+        let scores = || group.cells.iter().filter_map(|c| Some((c.score?.mean, c.excess?)));
+        if !group.judge.more_is_better && scores().all(|(score, excess)| excess < score) {
+            return Self::Value;
+        }
+        let mut all: Vec<f64> = scores().map(|s| s.1).collect();
+        all.sort_by(f64::total_cmp);
+        let at = all.len() * 9 / 10;
+        Self::Difference(all.get(at).copied().filter(|v| 0.0 < *v).unwrap_or(1.0))
+    }
+
+    fn steps(self) -> [f64; 5] {
+        match self {
+            Self::Examples | Self::Value => MORE,
+            Self::Difference(_) => WORSE,
+        }
+    }
+
+    fn shade(self, cell: &Cell) -> &'static str {
+        let (Some(excess), Some(score)) = (cell.excess, cell.score) else {
+            return if 0 < cell.fates.results() { "heat-none" } else { "heat-wait" };
+        };
+        let size = match self {
+            Self::Examples => excess,
+            Self::Value => excess / (score.mean - excess),
+            Self::Difference(unit) => excess / unit,
+        };
+        SHADES[self.steps().iter().filter(|step| **step < size).count()]
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Examples | Self::Value => "more",
+            Self::Difference(_) => "of the largest differences",
+        }
+    }
+
+    fn within(self) -> &'static str {
+        match self {
+            Self::Examples | Self::Value => "of the best of its batch size",
+            Self::Difference(_) => "of the largest differences from the best",
+        }
+    }
 }
 
 /// The number or sign in a cell.
@@ -124,17 +182,11 @@ fn tip(cell: &Cell, has_target: bool, unit: &str) -> String {
     )
 }
 
-fn legend(group: &Group, has_target: bool) -> Vec<(Swatch, String)> {
-    let shares = if has_target { MORE } else { WORSE };
-    let what = if has_target { "more" } else { "of the worst difference" };
-    let mut legend = vec![(
-        Swatch::Area(SHADES[0]),
-        format!(
-            "within {:.0} %{}",
-            shares[0] * 100.0,
-            if has_target { " of the best of its batch size" } else { "" }
-        ),
-    )];
+fn legend(group: &Group, by: Shades) -> Vec<(Swatch, String)> {
+    let shares = by.steps();
+    let what = by.words();
+    let mut legend =
+        vec![(Swatch::Area(SHADES[0]), format!("within {:.0} % {}", shares[0] * 100.0, by.within()))];
     for (i, pair) in shares.windows(2).enumerate() {
         legend.push((
             Swatch::Area(SHADES[i + 1]),
@@ -169,7 +221,7 @@ fn caption(group: &Group, has_target: bool) -> String {
             .to_owned()
     } else {
         format!(
-            "Each cell says the {} at the end, shaded by the difference from the best of its batch size.",
+            "Each cell says the {} at the end, shaded by how far it is from the best of its batch size.",
             group.judge.name()
         )
     };

@@ -7,6 +7,8 @@ mod headline;
 mod map;
 mod origin;
 mod target;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use super::figure::Figure;
@@ -75,7 +77,10 @@ fn figures(answer: &SweepAnswer, group: &Group) -> String {
         .enumerate()
         .map(|(i, (figure, table))| {
             let name = format!("The numbers of Figure {}", i + 1);
-            format!("<div class=\"shown\">\n{}{}</div>\n", figure.html(i + 1), folded(&name, table))
+            // The map is tall: its table stands open beside it.
+            let (wide, open) = if figure.id == map::ID { (" wide", " open") } else { ("", "") };
+            let table = details(&name, table, open);
+            format!("<div class=\"shown{wide}\">\n{}{table}</div>\n", figure.html(i + 1))
         })
         .collect();
     let of = if group.setting.is_empty() { String::new() } else { format!(" with {}", group.setting) };
@@ -85,9 +90,9 @@ fn figures(answer: &SweepAnswer, group: &Group) -> String {
     )
 }
 
-/// A table that opens on demand.
-pub(super) fn folded(name: &str, table: &Table) -> String {
-    format!("<details>\n<summary>{}</summary>\n<div>{}</div>\n</details>\n", prose(name), plain(table))
+/// A table that opens on demand, or that is open.
+fn details(name: &str, table: &Table, open: &str) -> String {
+    format!("<details{open}>\n<summary>{}</summary>\n<div>{}</div>\n</details>\n", prose(name), plain(table))
 }
 
 /// A table as HTML.
@@ -128,7 +133,7 @@ fn settings(answer: &SweepAnswer) -> String {
             both.push((name("to the target"), tables::to_target(group)));
         }
         both.push((name("every batch size and learning rate"), tables::cells(group)));
-        more.extend(both.iter().map(|(name, table)| folded(&name.replace('`', "'"), table)));
+        more.extend(both.iter().map(|(name, table)| details(&name.replace('`', "'"), table, "")));
     }
     format!(
         "<section id=\"settings\">\n<h2>Settings of the other hyper-parameters</h2>\n<div class=\"scroll\">{}</div>\n{more}\
@@ -143,7 +148,7 @@ fn troubles(answer: &SweepAnswer) -> String {
         "<p>None: every trial that ran ended in good order at its first attempt.</p>".to_owned()
     } else {
         let few = answer.troubles.len() <= 12;
-        let table = tables::troubles(answer);
+        let table = tables::troubles(&answer.troubles);
         let open = if few { " open" } else { "" };
         let name = format!("{} of {} trials", answer.troubles.len(), answer.fates.trials());
         format!(

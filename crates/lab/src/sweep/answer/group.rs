@@ -3,7 +3,7 @@
 use super::equal::{self, Runs};
 use super::rates::{Rates, rates};
 use super::trial::{Trial, finite};
-use super::types::{BatchSummary, BestRate, Equal, Fates, Group, Spread};
+use super::types::{BatchSummary, BestRate, Equal, Fate, Fates, Group, Spread};
 use super::{choice, cost, next, spread_of_seeds, steps};
 use crate::fit::{Answer, Settings};
 use crate::report::text::int;
@@ -38,6 +38,7 @@ pub(super) fn group(
     let equal = equal::equal(&counting);
     let batches: Vec<BatchSummary> =
         best.iter().zip(&counting).map(|((_, rate), runs)| summary(rate, runs, trials, equal)).collect();
+    notes.extend(coarse(&batches));
     let with_memory = settings.memory_limit.is_some();
     let answers: Vec<&Answer> = [
         ridge.as_ref().map(|fit| &fit.0),
@@ -127,4 +128,22 @@ fn summary(rate: &BestRate, runs: &Runs<'_>, trials: &[Trial<'_>], equal: Equal)
         noise_scale: Spread::of(&noise),
         runs: seeds,
     }
+}
+
+/// Where the time between evaluations hides the scatter between seeds.
+fn coarse(batches: &[BatchSummary]) -> Option<String> {
+    let is_coarse = |batch: &&BatchSummary| {
+        let reached = || batch.runs.iter().filter(|run| run.fate == Fate::Reached);
+        let n = reached().count() as f64;
+        let period = reached().map(|run| run.period / n).sum::<f64>();
+        batch.steps.is_some_and(|steps| steps.sd.is_some_and(|sd| sd < period / 2.0))
+    };
+    let names: Vec<String> = batches.iter().filter(is_coarse).map(|batch| int(batch.batch)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "At batch size {} the seeds scatter by less than the time between two evaluations, so their spread is too small; \
+             the fit of B_c knows that each run reached its target somewhere between the two. Evaluate more often to see more.",
+            names.join(", ")
+        )
+    })
 }

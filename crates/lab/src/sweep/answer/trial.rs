@@ -121,6 +121,7 @@ impl<'a> Trial<'a> {
             fate: self.fate,
             examples,
             steps,
+            period: self.reached().map_or(0.0, |reached| (reached.steps.high - reached.steps.low).max(0.0)),
             seconds: self.seconds(),
             value: self.value(),
         })

@@ -6,7 +6,17 @@ use crate::trial::EndOfTrial;
 
 /// Those that failed, were given up, diverged, were stopped early, took several attempts, or do not repeat.
 pub(super) fn troubles(trials: &[Trial<'_>]) -> Vec<Trouble> {
-    trials.iter().filter_map(trouble).collect()
+    let mut all: Vec<Trouble> = trials.iter().filter_map(trouble).collect();
+    // What the user can mend comes first.
+    all.sort_by_key(|t| match t.fate {
+        Fate::Failed => 0,
+        _ if t.differs => 1,
+        Fate::Cancelled => 2,
+        Fate::Diverged => 4,
+        Fate::Pruned => 5,
+        _ => 3,
+    });
+    all
 }
 
 fn trouble(trial: &Trial<'_>) -> Option<Trouble> {

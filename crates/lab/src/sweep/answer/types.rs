@@ -277,6 +277,8 @@ pub struct SeedRun {
     pub examples: f64,
     /// Steps to the target, or how many were made in vain.
     pub steps: f64,
+    /// Steps from the evaluation before to the one that saw the target reached: how exactly `steps` is known.
+    pub period: f64,
     /// Seconds of training to the target, or how many went by in vain, where they were measured.
     pub seconds: Option<f64>,
     /// The judged value at the end.

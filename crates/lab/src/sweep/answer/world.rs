@@ -35,7 +35,7 @@ pub(crate) const PER_EXAMPLE: f64 = 1e-5;
 impl World {
     pub(crate) fn usual() -> Self {
         let (has_target, reach, parameter) = (true, 4, None);
-        let model = Quadratic::zhang(100).unwrap();
+        let model = Quadratic::zhang(60).unwrap();
         let batches = (1..=9).map(|k| 1 << k).collect();
         Self { batches, seeds: 3, noise: 0.04, budget: 14.0, has_target, reach, parameter, salt: 0, model }
     }
