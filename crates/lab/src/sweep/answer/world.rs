@@ -8,6 +8,7 @@ use crate::trial::{
 use batchwise_estimate::oracle::quadratic::Quadratic;
 use batchwise_estimate::oracle::{Optimizer, Setting, Tuned};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A sweep in a world with a known answer.
 pub(crate) struct World {
@@ -38,6 +39,12 @@ impl World {
         let model = Quadratic::zhang(60).unwrap();
         let batches = (1..=9).map(|k| 1 << k).collect();
         Self { batches, seeds: 3, noise: 0.04, budget: 14.0, has_target, reach, parameter, salt: 0, model }
+    }
+
+    /// The sweep of the usual world, which many tests start from.
+    pub(crate) fn usual_sweep() -> (SweepFile, Vec<TrialRecord>) {
+        static USUAL: OnceLock<(SweepFile, Vec<TrialRecord>)> = OnceLock::new();
+        USUAL.get_or_init(|| Self::usual().sweep()).clone()
     }
 
     /// The best learning rate and the steps there, without noise.
