@@ -24,12 +24,16 @@ pub fn html(difference: &Difference) -> String {
     let batches: String = difference
         .groups
         .iter()
-        .map(|group| {
-            let table = difference::batch_table(difference, group);
-            format!("<h3>{}</h3>\n<div class=\"scroll\">{}</div>\n", prose(&table.title), plain(&table))
+        .flat_map(|group| difference::batch_tables(difference, group))
+        .map(|table| {
+            format!("<div class=\"scroll\">\n<h3>{}</h3>\n{}</div>\n", prose(&table.title), plain(&table))
         })
         .collect();
-    let batches = if batches.is_empty() { "<p>No setting is in both.</p>\n".to_owned() } else { batches };
+    let batches = if batches.is_empty() {
+        "<p>No setting is in both.</p>\n".to_owned()
+    } else {
+        format!("<div class=\"figures\">\n{batches}</div>\n")
+    };
     let more = |title: &str, all: &[String]| match all {
         [] => String::new(),
         all => {

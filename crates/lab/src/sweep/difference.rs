@@ -407,48 +407,48 @@ pub(crate) fn plan_table(difference: &Difference) -> Table {
     table
 }
 
-/// The batch sizes that both have.
-pub(crate) fn batch_table(difference: &Difference, group: &GroupDifference) -> Table {
+/// One table for each quantity, of the batch sizes that both have.
+pub(crate) fn batch_tables(difference: &Difference, group: &GroupDifference) -> Vec<Table> {
     let of = if group.setting.is_empty() { String::new() } else { format!(" with {}", group.setting) };
     let [a, b] = &difference.names;
-    let mut table = Table::new(
-        format!("Batch by batch{of}"),
-        &["Batch size", "", "", "'Rates", "", "", "Change", "", "", "Change", "", "", "Change"],
-    );
-    let names = [
-        (1, "Best learning rate"),
-        (4, "Examples to target"),
-        (7, "Time to target"),
-        (10, "Value at the end"),
-    ];
-    for (at, name) in names {
-        table.columns[at] = format!("{name}, {a}");
-        table.columns[at + 1] = format!("{name}, {b}");
+    let table = |title: &str, row: &dyn Fn(&BatchDifference) -> [String; 3]| {
+        let mut table = Table::new(format!("{title}{of}"), &["Batch size", a, b, "Change"]);
+        for batch in &group.batches {
+            table.row(std::iter::once(int(batch.batch)).chain(row(batch)).collect());
+        }
+        table
+    };
+    let measured =
+        |of: fn(&BatchDifference) -> &Change| group.batches.iter().any(|b| *of(b) != Change::NotMeasured);
+    let mut all = vec![table("Best learning rate", &|batch| {
+        let [a, b] = [0, 1].map(|i| tables::outcome(&batch.rate[i], num));
+        [a, b, overlap(batch.rate_changed).to_owned()]
+    })];
+    if measured(|batch| &batch.examples) {
+        all.push(table("Examples to the target", &|batch| {
+            let [a, b] = batch.examples_seen.map(|seen| tables::spread(seen, num));
+            [a, b, batch.examples.words()]
+        }));
     }
-    for batch in &group.batches {
-        table.row(vec![
-            int(batch.batch),
-            tables::outcome(&batch.rate[0], num),
-            tables::outcome(&batch.rate[1], num),
-            overlap(batch.rate_changed).to_owned(),
-            tables::spread(batch.examples_seen[0], num),
-            tables::spread(batch.examples_seen[1], num),
-            batch.examples.words(),
-            tables::spread(batch.seconds_seen[0], seconds),
-            tables::spread(batch.seconds_seen[1], seconds),
-            batch.seconds.words(),
-            tables::spread(batch.values_seen[0], tables::value),
-            tables::spread(batch.values_seen[1], tables::value),
-            batch.value.words(),
-        ]);
+    if measured(|batch| &batch.seconds) {
+        all.push(table("Time to the target", &|batch| {
+            let [a, b] = batch.seconds_seen.map(|seen| tables::spread(seen, seconds));
+            [a, b, batch.seconds.words()]
+        }));
     }
-    table.trimmed()
+    if measured(|batch| &batch.value) {
+        all.push(table("Value at the end", &|batch| {
+            let [a, b] = batch.values_seen.map(|seen| tables::spread(seen, tables::value));
+            [a, b, batch.value.words()]
+        }));
+    }
+    all
 }
 
 fn overlap(changed: Option<bool>) -> &'static str {
     match changed {
-        Some(true) => "apart",
-        Some(false) => "overlap",
+        Some(true) => "intervals apart",
+        Some(false) => "intervals overlap",
         None => "cannot tell",
     }
 }
@@ -502,7 +502,7 @@ pub fn words(difference: &Difference) -> Vec<Section> {
         |table: Table| Section { title: table.title.clone(), lines: Vec::new(), table: table.plain() };
     let [a, b] = &difference.names;
     let mut all = vec![lines(&format!("Sweeps {a} and {b}"), first), table(plan_table(difference))];
-    all.extend(difference.groups.iter().map(|group| table(batch_table(difference, group))));
+    all.extend(difference.groups.iter().flat_map(|group| batch_tables(difference, group)).map(table));
     all.push(table(critical_table(difference)));
     all.push(lines("Cannot be told", difference.cannot_tell.clone()));
     all.push(lines("In one sweep only", difference.only_in_one.clone()));
@@ -548,7 +548,9 @@ mod tests {
             assert!(low <= 1.5 && 1.5 <= high && batch.examples.is_beyond_noise() == Some(true), "{batch:?}");
         }
         assert_eq!(found.groups[0].b_crit_changed, Some(false));
-        assert!(words(&found).iter().any(|section| section.title.starts_with("Batch by batch")));
+        assert!(
+            words(&found).iter().any(|section| section.title == "Examples to the target with slowness=1")
+        );
     }
 
     #[test]

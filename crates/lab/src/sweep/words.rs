@@ -81,6 +81,7 @@ pub fn headline(answer: &SweepAnswer) -> String {
 fn about(answer: &SweepAnswer) -> Section {
     let mut lines = vec![headline(answer)];
     lines.push(format!("{}: {}", answer.trainer, trials(answer)));
+    lines.extend(settings(answer));
     lines.extend(answer.notes.iter().cloned());
     Section::of_lines(&format!("Sweep {}", answer.name), lines)
 }
@@ -97,6 +98,19 @@ fn troubles(answer: &SweepAnswer) -> Section {
     );
     let lines = if n_usual == 0 { Vec::new() } else { vec![note] };
     Section::of_table(&tables::troubles(listed), lines)
+}
+
+/// That several settings of the other hyper-parameters were tried, and which one leads.
+pub(crate) fn settings(answer: &SweepAnswer) -> Option<String> {
+    let first = answer.groups.first().filter(|_| 1 < answer.groups.len())?;
+    Some(format!(
+        "{} settings of the other hyper-parameters were tried; each is judged apart, and the one that {} comes first.",
+        int(answer.groups.len() as u64),
+        match first.target {
+            Some(_) => "reached its target in the fewest examples",
+            None => "came to the best value",
+        }
+    ))
 }
 
 /// What was tried, and what became of it.

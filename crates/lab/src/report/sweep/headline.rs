@@ -3,7 +3,7 @@
 use super::super::text::{bytes, count, escape, int, num, percent, percent_rough, prose, seconds};
 use crate::sweep::answer::{Group, SweepAnswer};
 use crate::sweep::tables::{self, best, fates};
-use crate::sweep::words::{is_finding, law, trials};
+use crate::sweep::words::{is_finding, law, settings, trials};
 use batchwise_estimate::decide::Binding;
 use batchwise_estimate::outcome::Outcome;
 
@@ -24,11 +24,13 @@ pub(super) fn html(answer: &SweepAnswer) -> String {
         })
         .collect();
     let cards = if cards.is_empty() { cards } else { format!("<dl class=\"cards\">\n{cards}</dl>\n") };
+    let settings =
+        settings(answer).map_or_else(String::new, |s| format!("<p class=\"setting\">{}</p>\n", prose(&s)));
     let notes: String =
         answer.notes.iter().map(|note| format!("<p class=\"warning\">{}</p>\n", prose(note))).collect();
     format!(
         "<header>\n<p class=\"eyebrow\">batchwise sweep: {}</p>\n<h1>{}</h1>\n\
-         <p class=\"setting\">{}: {}.</p>\n</header>\n{notes}{cards}",
+         <p class=\"setting\">{}: {}.</p>\n{settings}</header>\n{notes}{cards}",
         escape(&answer.name),
         escape(&crate::sweep::headline(answer)),
         escape(&answer.trainer),

@@ -89,7 +89,7 @@ pub fn answer(sweep: &SweepFile, records: &[TrialRecord], reading: &Reading) -> 
         is_complete: sweep.is_complete,
         machine: sweep.machine.clone(),
         reading: reading.clone(),
-        notes: notes(sweep, &fates, &plan, &groups, (&records, unsound.len())),
+        notes: notes(sweep, &fates, &plan, (&records, unsound.len())),
         plan,
         fates,
         groups,
@@ -116,7 +116,6 @@ fn notes(
     sweep: &SweepFile,
     fates: &Fates,
     plan: &PlanFacts,
-    groups: &[Group],
     (records, unsound): (&[&TrialRecord], usize),
 ) -> Vec<String> {
     let mut notes = Vec::new();
@@ -143,14 +142,6 @@ fn notes(
             "The sweep is not complete: {} of {} trials have a result, and what follows may change.",
             int(fates.results()),
             int(fates.trials())
-        ));
-    }
-    if 1 < groups.len() {
-        notes.push(format!(
-            "{} settings of the other hyper-parameters were tried; each is judged apart, and the figures show the one that \
-             {}.",
-            int(groups.len() as u64),
-            if groups[0].target.is_some() { "reached its target in the fewest examples" } else { "came to the best value" }
         ));
     }
     if 1 < plan.budgets.len() {

@@ -40,7 +40,10 @@ pub(super) fn next(known: &Known<'_>) -> Vec<String> {
     match (known.target, known.steps) {
         (None, _) => all.push(wanted_target(known)),
         (Some(_), None) => {}
-        (Some(_), Some(fit)) => all.extend(steps(fit)),
+        (Some(_), Some(fit)) => {
+            let at_edge = known.batches.iter().any(|batch| batch.rate.at_edge.is_some());
+            all.extend(steps(fit, at_edge));
+        }
     }
     if known.times.is_none_or(|times| times.fit.is_none()) {
         all.push(
@@ -99,7 +102,7 @@ fn rates(batches: &[BatchSummary]) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
-fn steps(fit: &TradeoffFit) -> Option<String> {
+fn steps(fit: &TradeoffFit, at_edge: bool) -> Option<String> {
     let reached = || fit.batches.iter().filter(|b| b.steps.is_some()).map(|b| b.batch);
     let (smallest, largest) = (reached().fold(f64::INFINITY, f64::min), reached().fold(0.0, f64::max));
     Some(match fit.grade {
@@ -124,12 +127,10 @@ fn steps(fit: &TradeoffFit) -> Option<String> {
         _ if reached().next().is_none() => {
             "No run reached the target: raise the budget, or lower the target.".to_owned()
         }
-        _ if reached().count() < 3 => {
-            "Run more batch sizes, from where doubling the batch halves the steps to where it buys nothing, 2 seeds each."
-                .to_owned()
-        }
-        // The learning rates are asked for already.
-        _ => return None,
+        // The learning rates at the edge are asked for already.
+        _ if at_edge => return None,
+        _ => "Run more batch sizes, from where doubling the batch halves the steps to where it buys nothing, 2 seeds each."
+            .to_owned(),
     })
 }
 

@@ -156,7 +156,8 @@ fn settings_are_judged_apart_and_the_best_leads() {
     let settings: Vec<&str> = answer.groups.iter().map(|group| group.setting.as_str()).collect();
     assert_eq!(settings, ["slowness=1", "slowness=2"]);
     assert_eq!(answer.groups[1].batches[0].rate.widened, Some(0));
-    assert!(answer.notes[0].contains("fewest examples"));
+    let about = crate::sweep::words(&answer).remove(0);
+    assert!(about.lines.iter().any(|line| line.contains("fewest examples")), "{about:?}");
 }
 
 #[test]
