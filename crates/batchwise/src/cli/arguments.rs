@@ -1,13 +1,15 @@
 //! What can be typed.
 
+mod report;
 mod runs;
 mod sweep;
 mod train;
 
+pub(super) use report::{DiffArguments, ReportArguments, ReportCommand};
+pub(super) use runs::{RunsArguments, RunsCommand, RunsExport, RunsList};
 pub(super) use sweep::{
     CheckTrainerArguments, ShepherdArguments, SimulateArguments, SweepArguments, TrialArguments,
 };
-pub(super) use runs::{RunsArguments, RunsCommand, RunsExport, RunsList};
 pub(super) use train::{CheckpointEvery, MetricName, TrainArguments};
 
 use batchwise_lab::bytes;
@@ -50,6 +52,8 @@ pub(super) enum Command {
     Fit(FitArguments),
     /// List, show, compare and export the trials of sweeps; tidy up after them
     Runs(RunsArguments),
+    /// Show what a sweep says and write its report, or set two sweeps side by side
+    Report(ReportArguments),
     /// List the devices this build can use here
     Devices,
     /// Check the gradients of candle's layers and of ours against finite differences
@@ -188,6 +192,9 @@ pub(super) struct ProbeArguments {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct AdviseArguments {
+    /// A plan: run what is missing of its trials, and choose by what they show [default: measure --model on --data]
+    #[arg(value_name = "PLAN.toml", conflicts_with_all = ["max_batch", "examples", "confirmation_seeds"])]
+    pub(super) plan: Option<PathBuf>,
     #[command(flatten)]
     pub(super) probe: ProbeArguments,
     /// Examples of each short training [default: one epoch, at most 60,000; of sequences 8,192]

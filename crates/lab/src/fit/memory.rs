@@ -68,27 +68,42 @@ pub(super) fn sure_batch(fit: &MemoryFit, free: u64, too_large: Option<u64>) -> 
 /// A file that is wrong, with the place.
 pub(super) fn memory(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (points, too_large, file) = read(source, settings)?;
+    let name = file.file.clone();
+    of_points(&points, &too_large, settings, &[file])
+        .map(|answer| answer.0)
+        .map_err(|error| FitError::of_file(&name, error.to_string(), "a batch of 1 or more is needed"))
+}
+
+/// The answer to peaks that are at hand, and the fit behind it, where they lie on a line that grows.
+///
+/// # Errors
+/// A batch size of 0.
+pub(crate) fn of_points(
+    points: &[MemoryPoint],
+    too_large: &[u64],
+    settings: &Settings,
+    files: &[FileRead],
+) -> Result<(Answer, Option<MemoryFit>), MemoryError> {
     let mut draft = Draft::new("memory");
     let smallest_too_large = too_large.iter().min().copied();
     draft.leave_out(too_large.len() as u64, "the batch did not fit, so it has no peak");
     draft.key("unit", settings.examples());
     draft.key("did_not_fit", smallest_too_large);
     draft.key("limit_bytes", settings.memory_limit);
-    let fit = match fit_memory(&points) {
+    let fit = match fit_memory(points) {
         Ok(fit) => {
-            fitted(&mut draft, &points, &fit, smallest_too_large, settings);
+            fitted(&mut draft, points, &fit, smallest_too_large, settings);
             Some(fit)
         }
-        Err(error @ MemoryError::ZeroBatch { .. }) => {
-            return Err(FitError::of_file(&file.file, error.to_string(), "a batch of 1 or more is needed"));
-        }
+        Err(error @ MemoryError::ZeroBatch { .. }) => return Err(error),
         Err(error) => {
             not_fitted(&mut draft, &error);
             None
         }
     };
-    let figure = || picture::memory::figure(&points, fit.as_ref(), &too_large, settings);
-    Ok(draft.finish(settings, &[file], figure))
+    let figure = || picture::memory::figure(points, fit.as_ref(), too_large, settings);
+    let answer = draft.finish(settings, files, figure);
+    Ok((answer, fit))
 }
 
 fn read(source: Source, settings: &Settings) -> Result<(Vec<MemoryPoint>, Vec<u64>, FileRead), FitError> {

@@ -22,21 +22,21 @@
 
 mod answer;
 mod columns;
-mod decide;
+pub(crate) mod decide;
 mod error;
-mod memory;
+pub(crate) mod memory;
 mod noise;
 mod noise_rows;
 mod object;
-mod picture;
+pub(crate) mod picture;
 mod record;
-mod ridge;
+pub(crate) mod ridge;
 mod row;
 mod settings;
 mod source;
-mod speed;
+pub(crate) mod speed;
 mod table;
-mod tradeoff;
+pub(crate) mod tradeoff;
 
 pub use answer::Answer;
 pub use error::FitError;

@@ -72,19 +72,30 @@ struct BestKeys {
 /// A file that is wrong, with the place.
 pub(super) fn ridge(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (points, goal, file, ignores_steps) = read(source)?;
+    let name = file.file.clone();
+    match of_points(&points, goal, ignores_steps, settings, &[file]) {
+        Ok((answer, _)) => Ok(answer),
+        Err(RidgeError::Empty) => Err(FitError::of_file(&name, "no run", "a row for each run is needed")),
+        Err(error) => Err(FitError::of_file(&name, error.to_string(), "see --help for what is allowed")),
+    }
+}
+
+/// The answer to runs that are at hand, and the fit behind it.
+///
+/// # Errors
+/// Runs that are no measurements.
+pub(crate) fn of_points(
+    points: &[RidgePoint],
+    goal: Goal,
+    ignores_steps: bool,
+    settings: &Settings,
+    files: &[FileRead],
+) -> Result<(Answer, RidgeFit), RidgeError> {
     let options = Options { goal, confidence: settings.confidence };
-    let fit = match fit_ridge(&points, &options) {
-        Ok(fit) => fit,
-        Err(RidgeError::Empty) => {
-            return Err(FitError::of_file(&file.file, "no run", "a row for each run is needed"));
-        }
-        Err(error) => {
-            return Err(FitError::of_file(&file.file, error.to_string(), "see --help for what is allowed"));
-        }
-    };
+    let fit = fit_ridge(points, &options)?;
     let mut draft = Draft::new("ridge");
     let exponent = Number::from(&fit.exponent);
-    let best: Vec<BestKeys> = fit.best.iter().map(|best| best_keys(best, &points)).collect();
+    let best: Vec<BestKeys> = fit.best.iter().map(|best| best_keys(best, points)).collect();
     draft.key("exponent", exponent.value);
     draft.key("low", exponent.low);
     draft.key("high", exponent.high);
@@ -95,14 +106,14 @@ pub(super) fn ridge(source: Source, settings: &Settings) -> Result<Answer, FitEr
     draft.key("forms", &fit.forms);
     draft.key("comparison_blocked", &fit.comparison_blocked);
     draft.key("unit", settings.examples());
-    draft.key("runs", &points);
+    draft.key("runs", points);
     words(&mut draft, &fit, &exponent, settings);
     if ignores_steps {
         draft.note("The file has losses and steps; the losses were used.");
     }
     draft.next(next(&best));
-    let figure = || picture::ridge::figure(&fit, settings);
-    Ok(draft.finish(settings, &[file], figure))
+    let answer = draft.finish(settings, files, || picture::ridge::figure(&fit, settings));
+    Ok((answer, fit))
 }
 
 fn read(source: Source) -> Result<(Vec<RidgePoint>, Goal, FileRead, bool), FitError> {

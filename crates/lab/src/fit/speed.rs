@@ -24,7 +24,7 @@ const BATCH: usize = 0;
 const SECONDS: usize = 1;
 
 /// The share of the peak throughput that is called the knee, as in `advise`.
-pub(super) const KNEE: f64 = crate::advise::KNEE_EFFICIENCY;
+pub(crate) const KNEE: f64 = crate::advise::KNEE_EFFICIENCY;
 
 #[derive(Serialize)]
 struct KneeKeys {
@@ -42,20 +42,33 @@ struct KneeKeys {
 /// A file that is wrong, with the place.
 pub(super) fn speed(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (timings, file) = read(source, settings)?;
+    let name = file.file.clone();
+    of_timings(&timings, settings, &[file])
+        .map(|answer| answer.0)
+        .map_err(|error| FitError::of_file(&name, error.to_string(), "see --help for what is allowed"))
+}
+
+/// The answer to timings that are at hand, and the fit behind it, where there are enough batch sizes for one.
+///
+/// # Errors
+/// Timings that are no measurements.
+pub(crate) fn of_timings(
+    timings: &[Timing],
+    settings: &Settings,
+    files: &[FileRead],
+) -> Result<(Answer, Option<SpeedFit>), TimeError> {
     let mut efficiencies = vec![0.5, 0.8, 0.9];
     if !efficiencies.contains(&KNEE) {
         efficiencies.push(KNEE);
     }
     let options =
         Options { confidence: settings.confidence, seed: settings.seed, efficiencies, ..Options::default() };
-    let fit = match fit_timings(&timings, &options) {
+    let fit = match fit_timings(timings, &options) {
         Ok(fit) => fit,
         Err(error @ TimeError::TooFewBatches { .. }) => {
-            return Ok(too_few(&error, &timings, settings, &file));
+            return Ok((too_few(&error, timings, settings, files), None));
         }
-        Err(error) => {
-            return Err(FitError::of_file(&file.file, error.to_string(), "see --help for what is allowed"));
-        }
+        Err(error) => return Err(error),
     };
     let mut draft = Draft::new("speed");
     let (overhead, per_example) =
@@ -86,8 +99,8 @@ pub(super) fn speed(source: Source, settings: &Settings) -> Result<Answer, FitEr
     draft.key("band", &fit.band);
     words(&mut draft, &fit, settings);
     draft.next(next(&fit));
-    let figure = || picture::speed::figure(&fit, KNEE, settings);
-    Ok(draft.finish(settings, &[file], figure))
+    let answer = draft.finish(settings, files, || picture::speed::figure(&fit, KNEE, settings));
+    Ok((answer, Some(fit)))
 }
 
 fn read(source: Source, settings: &Settings) -> Result<(Vec<Timing>, FileRead), FitError> {
@@ -106,7 +119,7 @@ fn read(source: Source, settings: &Settings) -> Result<(Vec<Timing>, FileRead), 
     Ok((timings, table.finish()?))
 }
 
-fn too_few(error: &TimeError, timings: &[Timing], settings: &Settings, file: &FileRead) -> Answer {
+fn too_few(error: &TimeError, timings: &[Timing], settings: &Settings, files: &[FileRead]) -> Answer {
     let mut draft = Draft::new("speed");
     for key in ["model", "overhead_seconds", "seconds_per_example"] {
         draft.key(key, ());
@@ -129,7 +142,7 @@ fn too_few(error: &TimeError, timings: &[Timing], settings: &Settings, file: &Fi
     draft.line("grade", Grade::NotIdentified.wording());
     draft.next("Time steps at 5 batch sizes or more, each twice the last, 10 steps at each.");
     let figure = || picture::speed::nothing(timings, settings);
-    draft.finish(settings, std::slice::from_ref(file), figure)
+    draft.finish(settings, files, figure)
 }
 
 fn words(draft: &mut Draft, fit: &SpeedFit, settings: &Settings) {

@@ -9,7 +9,7 @@ use super::table::{FileRead, Table};
 use super::{FitError, Source};
 use crate::report::text::{int, percent_rough};
 use batchwise_estimate::grade::Grade;
-use batchwise_estimate::tradeoff::{End, Options, Run, TradeoffFit, fit_tradeoff};
+use batchwise_estimate::tradeoff::{End, Options, Run, TradeoffError, TradeoffFit, fit_tradeoff};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -41,16 +41,29 @@ const ROUNDING: f64 = 0.01;
 /// A file that is wrong, with the place.
 pub(super) fn tradeoff(source: Source, settings: &Settings) -> Result<Answer, FitError> {
     let (runs, file) = read(source, settings)?;
+    let name = file.file.clone();
+    let answer = of_runs(&runs, settings, &[file])
+        .map_err(|error| FitError::of_file(&name, error.to_string(), "see --help for what is allowed"))?;
+    Ok(answer.0)
+}
+
+/// The answer to runs that are at hand, and the fit behind it.
+///
+/// # Errors
+/// Runs that are no measurements.
+pub(crate) fn of_runs(
+    runs: &[Run],
+    settings: &Settings,
+    files: &[FileRead],
+) -> Result<(Answer, TradeoffFit), TradeoffError> {
     let options = Options { confidence: settings.confidence, tuning: settings.tuning, ..Options::default() };
-    let fit = fit_tradeoff(&runs, &options).map_err(|error| {
-        FitError::of_file(&file.file, error.to_string(), "see --help for what is allowed")
-    })?;
+    let fit = fit_tradeoff(runs, &options)?;
     let mut draft = Draft::new("tradeoff");
     keys(&mut draft, &fit, settings);
     words(&mut draft, &fit, settings);
     draft.next(next(&fit, settings));
-    let figure = || picture::tradeoff::figure(&fit, &runs, settings);
-    Ok(draft.finish(settings, &[file], figure))
+    let answer = draft.finish(settings, files, || picture::tradeoff::figure(&fit, runs, settings));
+    Ok((answer, fit))
 }
 
 fn read(source: Source, settings: &Settings) -> Result<(Vec<Run>, FileRead), FitError> {

@@ -123,6 +123,17 @@ impl Chart {
         ));
     }
 
+    /// A cell between two values of x and two of y, with words in its middle where they have room.
+    pub(crate) fn cell(&mut self, x: (f64, f64), y: (f64, f64), class: &str, words: &str, tip: &str) {
+        let (Some(x1), Some(x2)) = (self.x.px(x.0), self.x.px(x.1)) else { return };
+        let (Some(y1), Some(y2)) = (self.y.px(y.0), self.y.px(y.1)) else { return };
+        self.rectangle(x1.min(x2), x1.max(x2), y1.min(y2), y1.max(y2), class, tip);
+        let has_room = width(words) <= (x2 - x1).abs() + 2.0 && 12.0 <= (y2 - y1).abs();
+        if !words.is_empty() && has_room {
+            self.text(f64::midpoint(x1, x2), f64::midpoint(y1, y2) + 4.0, "middle", "cell", words);
+        }
+    }
+
     /// A line through points; it breaks where one is missing or outside of the panel.
     pub(crate) fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, class: &str) {
         let mut path = String::new();

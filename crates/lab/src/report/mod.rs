@@ -8,6 +8,7 @@
 mod awkward;
 pub(crate) mod chart;
 pub mod course;
+pub mod diff;
 pub(crate) mod figure;
 mod figures;
 mod headline;
@@ -17,6 +18,7 @@ mod page;
 mod sample;
 pub(crate) mod scale;
 pub(crate) mod sign;
+pub mod sweep;
 mod tables;
 #[cfg(test)]
 mod tests;

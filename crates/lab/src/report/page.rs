@@ -3,6 +3,7 @@
 use super::text::escape;
 use super::{figures, headline, origin, tables};
 use crate::advice::Advice;
+use serde::Serialize;
 
 use super::figure::STYLE;
 
@@ -19,6 +20,12 @@ pub(super) fn html(advice: &Advice) -> String {
         tables::html(advice),
         origin::html(advice),
     ];
+    frame(&headline::answer(advice), &parts.concat(), "advice", &json(advice))
+}
+
+/// A page of its own that loads nothing and runs nothing: its title, the HTML of its parts, and its data as JSON in the
+/// element `id`.
+pub(super) fn frame(title: &str, parts: &str, id: &str, json: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" \
@@ -26,15 +33,14 @@ pub(super) fn html(advice: &Advice) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n\
-         <script type=\"application/json\" id=\"advice\">{}</script>\n</body>\n</html>\n",
-        escape(&headline::answer(advice)),
-        parts.concat(),
-        json(advice)
+         <script type=\"application/json\" id=\"{id}\">{json}</script>\n</body>\n</html>\n",
+        escape(title),
+        parts
     )
 }
 
-/// The advice as JSON that no HTML parser can take for markup: `<` occurs in strings only, and is written there by
+/// A value as JSON that no HTML parser can take for markup: `<` occurs in strings only, and is written there by
 /// its number.
-fn json(advice: &Advice) -> String {
-    serde_json::to_string(advice).map_or_else(|_| "null".to_owned(), |text| text.replace('<', "\\u003c"))
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).map_or_else(|_| "null".to_owned(), |text| text.replace('<', "\\u003c"))
 }

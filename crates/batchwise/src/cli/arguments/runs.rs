@@ -37,6 +37,36 @@ pub(in crate::cli) enum RunsCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Let no further trial of a running sweep begin; those that can store where they are stop
+    Pause {
+        /// The sweep
+        #[arg(value_name = "SWEEP")]
+        sweep: String,
+    },
+    /// Let the trials of a paused sweep begin again
+    Resume {
+        /// The sweep
+        #[arg(value_name = "SWEEP")]
+        sweep: String,
+    },
+    /// Stop a running sweep, or give up one trial of it
+    Cancel {
+        /// The sweep
+        #[arg(value_name = "SWEEP")]
+        sweep: String,
+        /// The trial
+        #[arg(value_name = "TRIAL")]
+        trial: Option<String>,
+    },
+    /// Let a trial of a running sweep come before all others
+    First {
+        /// The sweep
+        #[arg(value_name = "SWEEP")]
+        sweep: String,
+        /// The trial
+        #[arg(value_name = "TRIAL")]
+        trial: String,
+    },
     /// Make the store anew from the files of all trials and sweeps, whatever state it is in
     Rebuild,
 }

@@ -10,6 +10,9 @@ use batchwise_lab::{LabError, report};
 use std::path::Path;
 
 pub(super) fn run(cli: &Cli, options: &Options, arguments: &AdviseArguments) -> Result<(), LabError> {
+    if let Some(plan) = &arguments.plan {
+        return super::sweep::advise(cli, options, plan);
+    }
     let session = Session::open(cli, options)?;
     let output = output(options, &format!("advise-{}", session.workload.model_name()))?;
     let settings = Settings {

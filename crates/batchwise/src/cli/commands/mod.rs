@@ -9,6 +9,7 @@ mod data;
 mod devices;
 mod fit;
 mod probes;
+mod report;
 mod runs;
 mod schedule;
 mod simulate;
@@ -46,6 +47,7 @@ pub(super) fn run(cli: &Cli, arguments: &Arguments) -> Result<(), LabError> {
         Command::Data(arguments) => data::run(options, arguments),
         Command::Fit(arguments) => fit::run(options, arguments),
         Command::Runs(arguments) => runs::run(options, arguments),
+        Command::Report(arguments) => report::run(options, arguments),
         Command::Devices => devices::run(options),
         Command::Audit => audit::run(options),
         Command::Check(arguments) => check::run(cli, options, arguments),

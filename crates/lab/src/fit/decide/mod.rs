@@ -19,6 +19,17 @@ use batchwise_estimate::unit::Unit;
 /// # Errors
 /// A file that is wrong, with the place; parts that contradict each other.
 pub(super) fn decide(sources: Vec<Source>, settings: &Settings) -> Result<Answer, FitError> {
+    with_decision(sources, settings).map(|answer| answer.0)
+}
+
+/// The answer, and the decision behind it, where there is one.
+///
+/// # Errors
+/// As [`decide`].
+pub(crate) fn with_decision(
+    sources: Vec<Source>,
+    settings: &Settings,
+) -> Result<(Answer, Option<Decision>), FitError> {
     let (parts, files) = Parts::read(sources)?;
     let settings = &Settings { example: unit(&parts, settings)?, ..settings.clone() };
     let mut draft = Draft::new("decide");
@@ -101,7 +112,8 @@ pub(super) fn decide(sources: Vec<Source>, settings: &Settings) -> Result<Answer
         draft.note(note);
     }
     let figure = || picture::decide::figure(decision.as_ref(), settings);
-    Ok(draft.finish(settings, &files, figure))
+    let answer = draft.finish(settings, &files, figure);
+    Ok((answer, decision))
 }
 
 /// What all parts count; they must agree.

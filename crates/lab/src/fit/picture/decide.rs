@@ -10,7 +10,7 @@ use crate::report::text::{batch_tick, int, num, percent_rough, seconds, tick};
 use batchwise_estimate::decide::Decision;
 
 /// Draws the time of every candidate with its band, and the choice.
-pub(in crate::fit) fn figure(decision: Option<&Decision>, settings: &Settings) -> Figure {
+pub(crate) fn figure(decision: Option<&Decision>, settings: &Settings) -> Figure {
     let standings = decision.map_or(&[][..], |d| &d.standings);
     let x = Scale::new(Kind::Octaves, standings.iter().map(|s| s.batch as f64), ACROSS);
     let times: Vec<f64> = standings.iter().flat_map(|s| [s.time.median, s.time.low, s.time.high]).collect();

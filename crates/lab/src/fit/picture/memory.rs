@@ -13,7 +13,7 @@ use batchwise_estimate::memory::{MemoryFit, MemoryPoint};
 const NEAR: f64 = 12.0;
 
 /// Draws the peaks, the line with its upper band, and the limit.
-pub(in crate::fit) fn figure(
+pub(crate) fn figure(
     points: &[MemoryPoint],
     fit: Option<&MemoryFit>,
     too_large: &[u64],

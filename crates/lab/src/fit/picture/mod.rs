@@ -1,11 +1,11 @@
 //! The pictures, one file for each kind, drawn with the charts of the report.
 
-pub(super) mod decide;
-pub(super) mod memory;
+pub(crate) mod decide;
+pub(crate) mod memory;
 pub(super) mod noise;
-pub(super) mod ridge;
-pub(super) mod speed;
-pub(super) mod tradeoff;
+pub(crate) mod ridge;
+pub(crate) mod speed;
+pub(crate) mod tradeoff;
 
 use crate::report::chart::WIDTH;
 

@@ -10,7 +10,7 @@ use crate::report::text::{batch_tick, int, num, tick};
 use batchwise_estimate::ridge::RidgeFit;
 
 /// Draws the best learning rates with their intervals, and the band of every law that the data leave.
-pub(in crate::fit) fn figure(fit: &RidgeFit, settings: &Settings) -> Figure {
+pub(crate) fn figure(fit: &RidgeFit, settings: &Settings) -> Figure {
     let x = Scale::new(Kind::Octaves, fit.best.iter().map(|b| b.batch as f64), ACROSS);
     let rates = fit.best.iter().flat_map(|b| {
         [b.learning_rate.value(), b.learning_rate.low(), b.learning_rate.high(), b.grid_best]

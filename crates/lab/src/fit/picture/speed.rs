@@ -12,7 +12,7 @@ use batchwise_estimate::time::{SpeedFit, Timing};
 const TOP: f64 = 34.0 + ROW;
 
 /// Draws what was measured, the fitted curve with its band, and the knee.
-pub(in crate::fit) fn figure(fit: &SpeedFit, knee_at: f64, settings: &Settings) -> Figure {
+pub(crate) fn figure(fit: &SpeedFit, knee_at: f64, settings: &Settings) -> Figure {
     let rate = |batch: f64, seconds: f64| batch / seconds;
     let (low, high) =
         (fit.points.first().map_or(1.0, |p| p.batch), fit.points.last().map_or(1.0, |p| p.batch));
@@ -68,7 +68,7 @@ pub(in crate::fit) fn figure(fit: &SpeedFit, knee_at: f64, settings: &Settings) 
 }
 
 /// Draws the timings alone, where nothing was fitted.
-pub(in crate::fit) fn nothing(timings: &[Timing], settings: &Settings) -> Figure {
+pub(crate) fn nothing(timings: &[Timing], settings: &Settings) -> Figure {
     let x = Scale::new(Kind::Octaves, timings.iter().map(|t| t.batch), ACROSS);
     let times: Vec<f64> = timings.iter().map(|t| t.seconds).collect();
     let mut chart = Chart::new(x, Scale::log_beyond(20.0, Kind::FromZero, &times, (310.0, 34.0)), 0);

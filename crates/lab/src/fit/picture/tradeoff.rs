@@ -11,7 +11,7 @@ use batchwise_estimate::grade::Grade;
 use batchwise_estimate::tradeoff::{End, Run, TradeoffFit};
 
 /// Draws every run, the curve with its asymptotes, and B_c with its interval.
-pub(in crate::fit) fn figure(fit: &TradeoffFit, runs: &[Run], settings: &Settings) -> Figure {
+pub(crate) fn figure(fit: &TradeoffFit, runs: &[Run], settings: &Settings) -> Figure {
     let steps = |run: &Run| match run.end {
         End::Reached { steps, .. } => Some(steps),
         End::Censored { after } => after,

@@ -7,6 +7,7 @@ mod list;
 mod rebuild;
 mod show_sweep;
 mod show_trial;
+mod steer;
 
 use crate::cli::arguments::{RunsArguments, RunsCommand};
 use crate::cli::{Options, show};
@@ -23,14 +24,24 @@ pub(super) fn run(options: &Options, arguments: &RunsArguments) -> Result<(), La
         RunsCommand::Export(arguments) => export::run(options, arguments),
         RunsCommand::Gc { yes } => gc::run(options, *yes),
         RunsCommand::Rebuild => rebuild::run(options),
+        RunsCommand::Pause { sweep } => steer::sweep(&root(options)?, sweep, steer::Wish::Pause),
+        RunsCommand::Resume { sweep } => steer::sweep(&root(options)?, sweep, steer::Wish::Resume),
+        RunsCommand::Cancel { sweep, trial } => {
+            let (root, store) = open(options)?;
+            steer::cancel(&root, &store, sweep, trial.as_deref())
+        }
+        RunsCommand::First { sweep, trial } => {
+            let (root, store) = open(options)?;
+            steer::first(&root, &store, sweep, trial)
+        }
     }
 }
 
 /// A sweep of this name, or else the trial whose name begins so.
 fn show_one(options: &Options, name: &str) -> Result<(), LabError> {
-    let (_, store) = open(options)?;
+    let (root, store) = open(options)?;
     match store.sweep(name)? {
-        Some(sweep) => show_sweep::show_sweep(options, &store, &sweep),
+        Some(_) => show_sweep::show_sweep(options, &root, name),
         None => show_trial::show_trial(options, &store, &store.resolve(name)?),
     }
 }

@@ -1,50 +1,18 @@
-//! `runs show SWEEP`: a sweep with its trials.
+//! `runs show SWEEP`: what its trials say together.
 
-use super::list::{HEAD, parameters, row, summary};
+use crate::cli::commands::report::{reading, sections};
 use crate::cli::{Options, show};
 use batchwise_lab::LabError;
-use batchwise_lab::store::{Filter, Store};
-use batchwise_lab::sweep::SweepFile;
-use batchwise_lab::trial::TrialRecord;
-use serde::Serialize;
+use batchwise_lab::sweep::{Root, words, written};
 
-#[derive(Serialize)]
-struct Sweep<'a> {
-    sweep: &'a SweepFile,
-    trials: &'a [TrialRecord],
-}
-
-/// Shows a sweep: its trials by batch size and hyper-parameters, those of a group by learning rate and seed. What the
-/// trials say together goes here.
-pub(super) fn show_sweep(options: &Options, store: &Store, sweep: &SweepFile) -> Result<(), LabError> {
-    let mut trials = store.records(&Filter { sweep: Some(&sweep.name), state: None })?;
+/// Shows a sweep as it stands now.
+pub(super) fn show_sweep(options: &Options, root: &Root, name: &str) -> Result<(), LabError> {
+    let answer = written::read_sweep(root, name, &reading(options))?;
     if options.json {
-        show::json(&Sweep { sweep, trials: &trials });
+        show::json(&answer);
         return Ok(());
     }
-    trials.sort_by(|a, b| {
-        let (a, b) = ((group(a), a), (group(b), b));
-        let rates = a.1.spec.learning_rate.total_cmp(&b.1.spec.learning_rate);
-        a.0.cmp(&b.0).then(rates).then(a.1.spec.seed.cmp(&b.1.spec.seed))
-    });
-    show::line(&format!("{}: {}", sweep.name, sweep.trainer));
-    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
-    let mut before = None;
-    for trial in &trials {
-        let group = Some(group(trial));
-        if before != group {
-            rows.push(Vec::new());
-        }
-        before = group;
-        rows.push(row(trial));
-    }
-    show::table(&rows);
-    let done = if sweep.is_complete { "complete" } else { "not complete" };
-    show::line(&format!("\n{}; the sweep is {done}", summary(&trials)));
+    sections(&words(&answer));
+    show::line(&format!("\nIts trials: runs list --sweep {name}; as a page: report {name}"));
     Ok(())
-}
-
-/// What a trial shares with those beside it.
-fn group(trial: &TrialRecord) -> (u64, String) {
-    (trial.spec.batch, parameters(trial))
 }

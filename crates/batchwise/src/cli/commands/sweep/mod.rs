@@ -1,15 +1,20 @@
 //! `sweep`: a plan of trials, run to the end.
 
+mod keeper;
 mod view;
 mod world;
 
+use super::report::{reading, sections};
 use super::trial::root;
 use crate::cli::arguments::SweepArguments;
 use crate::cli::{Cli, Options, show};
 use batchwise_lab::output::write_whole;
 use batchwise_lab::plan::{Plan, PlanFile, SCHEMA};
-use batchwise_lab::runner::{self, Settings};
+use batchwise_lab::runner::{self, PredictionCheck, Swept};
+use batchwise_lab::sweep::written::{Written, write_report};
+use batchwise_lab::sweep::{headline, words};
 use batchwise_lab::{LabError, bytes};
+use keeper::Keeper;
 use std::path::{Path, PathBuf};
 use view::View;
 use world::Setting;
@@ -19,35 +24,108 @@ pub(super) fn run(cli: &Cli, options: &Options, arguments: &SweepArguments) -> R
         show::line(SCHEMA.trim_end());
         return Ok(());
     }
-    let Read { plan, text, folder } = read(options, arguments)?;
+    let read = read(options, arguments)?;
     if arguments.print_plan {
-        show::line(text.trim_end());
+        show::line(read.text.trim_end());
         return Ok(());
     }
-    let Setting { world, settings } = world::setting(cli, options, &plan, folder, arguments)?;
-    let mut view = View::new(options);
     if arguments.dry_run {
-        return dry_run(options, &plan, &world, &settings, &mut view);
+        return dry_run(cli, options, read, &arguments.how());
     }
+    let done = to_the_end(cli, options, read, &arguments.how())?;
+    let answer = &done.written.answer;
+    if options.json {
+        show::json(answer);
+        return Ok(());
+    }
+    sections(&words(answer));
+    show::line("");
+    print_end(&done);
+    Ok(())
+}
+
+/// `advise PLAN.toml`: runs what is missing of the plan, and says what it advises.
+pub(super) fn advise(cli: &Cli, options: &Options, path: &Path) -> Result<(), LabError> {
+    let done = to_the_end(cli, options, read_plan(path)?, &How::default())?;
+    let answer = &done.written.answer;
+    if options.json {
+        show::json(answer);
+        return Ok(());
+    }
+    show::line(&headline(answer));
+    for group in answer.groups.iter().take(1) {
+        for (name, words) in &group.choice.lines {
+            show::line(&format!("{name:>24}  {words}"));
+        }
+    }
+    show::line("");
+    print_end(&done);
+    match answer.groups.first().and_then(|group| group.choice.batch_size) {
+        Some(_) => Ok(()),
+        None => {
+            Err(LabError::NoAdvice("the trials do not say which batch size is best: see above".to_owned()))
+        }
+    }
+}
+
+/// How a sweep is to run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct How {
+    /// Wait where another sweep runs.
+    pub(super) wait: bool,
+    /// Try trials again that were given up.
+    pub(super) retry_failed: bool,
+    /// Start without pilots.
+    pub(super) no_pilots: bool,
+}
+
+impl SweepArguments {
+    fn how(&self) -> How {
+        How { wait: self.wait, retry_failed: self.retry_failed, no_pilots: self.no_pilots }
+    }
+}
+
+/// A sweep that has run.
+struct Done {
+    swept: Swept,
+    check: Option<PredictionCheck>,
+    written: Written,
+}
+
+fn to_the_end(cli: &Cli, options: &Options, read: Read, how: &How) -> Result<Done, LabError> {
+    let Read { plan, text, folder } = read;
+    let Setting { world, settings } = world::setting(cli, options, &plan, folder, how)?;
+    let mut view = View::new(options);
     let sweep_folder = settings.root.sweep(&plan.name);
-    std::fs::create_dir_all(&sweep_folder).map_err(|source| LabError::Io {
-        action: "create",
-        path: sweep_folder.clone(),
-        source,
+    std::fs::create_dir_all(&sweep_folder).map_err(|error| {
+        LabError::Input(format!(
+            "cannot create {}: {error}; give another folder by --out",
+            sweep_folder.display()
+        ))
     })?;
     write_whole(&sweep_folder.join("plan.toml"), text.as_bytes())?;
-    let swept = runner::run(&plan, &world, &settings, &mut |_| {}, &mut |event| view.on(event));
+    let keeper = Keeper::start(&settings.root);
+    let swept = runner::run(&plan, &world, &settings, &mut |id| keeper.tell(id), &mut |event| view.on(event));
     view.finish();
+    for trouble in keeper.finish() {
+        show::error_line(&format!("the store is behind (its files are whole: `runs rebuild`): {trouble}"));
+    }
     let swept = swept?;
     let check = runner::check_predictions(&settings, &swept.file)?;
+    let written = write_report(&settings.root, &plan.name, &reading(options))?;
+    Ok(Done { swept, check, written })
+}
+
+fn print_end(done: &Done) {
+    let Done { swept, check, written } = done;
     show::line(&format!(
-        "{} trials done, {} given up, {} run now in {:.1} s",
+        "{} trials done, {} given up; {} ran now, in {:.1} s",
         swept.done, swept.failed, swept.ran, swept.seconds
     ));
     if let Some(check) = check {
-        show::line(&view::checked(&check));
+        show::line(&view::checked(check));
     }
-    Ok(())
+    show::line(&format!("Report: {}", written.page.display()));
 }
 
 /// A plan with its text and its folder.
@@ -95,14 +173,11 @@ fn read_plan(path: &Path) -> Result<Read, LabError> {
     Ok(Read { plan, text, folder })
 }
 
-fn dry_run(
-    options: &Options,
-    plan: &Plan,
-    world: &batchwise_lab::plan::World,
-    settings: &Settings,
-    view: &mut View,
-) -> Result<(), LabError> {
-    let found = runner::dry_run(plan, world, settings, &mut |event| view.on(event));
+fn dry_run(cli: &Cli, options: &Options, read: Read, how: &How) -> Result<(), LabError> {
+    let Read { plan, folder, .. } = read;
+    let Setting { world, settings } = world::setting(cli, options, &plan, folder, how)?;
+    let mut view = View::new(options);
+    let found = runner::dry_run(&plan, &world, &settings, &mut |event| view.on(event));
     view.finish();
     let (generated, pilots, prediction) = found?;
     if options.json {
@@ -135,7 +210,7 @@ fn dry_run(
     }
     show::table(&rows);
     show::line("");
-    for line in view::predicted(plan, &generated, &prediction, settings.jobs) {
+    for line in view::predicted(&plan, &generated, &prediction, settings.jobs) {
         show::line(&line);
     }
     Ok(())

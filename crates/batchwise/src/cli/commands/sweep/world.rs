@@ -1,8 +1,7 @@
 //! What a plan does not say itself: the data behind a workload, the files behind a command, the machine.
 
 use super::super::{Session, open_device};
-use super::root;
-use crate::cli::arguments::SweepArguments;
+use super::{How, root};
 use crate::cli::{Cli, OptimizerName, Options};
 use batchwise_data::Unit;
 use batchwise_lab::plan::{Plan, TrainerPlan, World};
@@ -31,7 +30,7 @@ pub(super) fn setting(
     options: &Options,
     plan: &Plan,
     folder: PathBuf,
-    arguments: &SweepArguments,
+    how: &How,
 ) -> Result<Setting, LabError> {
     let program = std::env::current_exe()
         .map_err(|error| LabError::Protocol(format!("the program cannot find itself: {error}")))?;
@@ -75,10 +74,10 @@ pub(super) fn setting(
         jobs: plan.limits.jobs.unwrap_or((cores / plan.limits.threads).max(1)),
         memory,
         memory_is_given: given.is_some(),
-        wait: arguments.wait,
-        retry_failed: arguments.retry_failed,
+        wait: how.wait,
+        retry_failed: how.retry_failed,
         // What a command takes is asked for where it matters; of a workload it is known within seconds.
-        pilots: !arguments.no_pilots && (!is_command || given.is_some()),
+        pilots: !how.no_pilots && (!is_command || given.is_some()),
         trainer: world.trainer.name(),
         unit,
         machine,
