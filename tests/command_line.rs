@@ -4,9 +4,9 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "advise", "memory", "speed", "noise", "train", "change", "schedule", "data", "fit", "devices", "audit",
-    "check",
+    "check", "runs",
 ];
 const KINDS: [&str; 6] = ["noise", "tradeoff", "speed", "memory", "ridge", "decide"];
 

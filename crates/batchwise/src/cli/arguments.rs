@@ -51,6 +51,8 @@ pub(super) enum Command {
     /// Fit the statistics of batch size to measurements made anywhere
     Fit(FitArguments),
     /// List, show, compare and export the trials of sweeps; tidy up after them
+    ///
+    /// Their folder is --out, or else batchwise-out/store. A trial may be named by the first characters of its name.
     Runs(RunsArguments),
     /// Show what a sweep says and write its report, or set two sweeps side by side
     Report(ReportArguments),

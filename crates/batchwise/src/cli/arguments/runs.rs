@@ -5,7 +5,6 @@ use batchwise_lab::trial::State;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// The folder of the trials is --out [default: batchwise-out/store]. A trial may be named by the first digits of its name.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct RunsArguments {
     #[command(subcommand)]
