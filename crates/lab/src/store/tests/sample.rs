@@ -18,6 +18,7 @@ pub(crate) fn spec(batch: u64, learning_rate: f64, seed: u64) -> TrialSpec {
         parameters: BTreeMap::new(),
         schedule: "constant".to_owned(),
         examples: 100_000,
+        seconds: None,
         evaluate_examples: Some(1000),
         judge: Judge::LOSS,
         target: Some("loss <= 0.1".parse().unwrap()),

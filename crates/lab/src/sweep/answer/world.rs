@@ -121,6 +121,7 @@ impl World {
             parameters,
             schedule: "constant".to_owned(),
             examples: (self.budget * self.e_min()) as u64,
+            seconds: None,
             evaluate_examples: Some(period),
             judge: Judge::LOSS,
             target: self.has_target.then_some(Target { judge: Judge::LOSS, value: TARGET }),

@@ -19,22 +19,28 @@ impl Keeper {
             let mut troubles = Vec::new();
             let mut store = None;
             for id in changed {
+                // After a fault the rest is taken in at the end: a store that is locked would be waited for at each.
+                if !troubles.is_empty() {
+                    continue;
+                }
                 let opened = match store.take() {
                     Some(store) => Ok(store),
                     None => Store::open(&root),
                 };
-                let kept = opened.and_then(|mut opened| {
+                let kept = opened.and_then(|mut opened: Store| {
                     let kept = opened.ingest(&root.trial(&id));
                     store = Some(opened);
                     kept
                 });
                 if let Err(error) = kept {
                     troubles.push(error.to_string());
+                    store = None;
                 }
             }
-            // What was not taken in, and the sweeps themselves.
-            if let Some(Err(error)) = store.as_mut().map(|store| store.refresh(&root)) {
-                troubles.push(error.to_string());
+            let opened = store.map_or_else(|| Store::open(&root), Ok);
+            match opened.and_then(|mut store| store.refresh(&root)) {
+                Ok(_) => troubles.clear(),
+                Err(error) => troubles.push(error.to_string()),
             }
             troubles.dedup();
             troubles
