@@ -102,7 +102,12 @@ fn a_journal_of_the_old_store_is_not_played_into_the_new_one() {
     Store::rebuild(&root, &SHORT).unwrap();
     assert!(!journal.exists());
     assert_eq!(dump(&Store::open(&root).unwrap()), whole);
-    // The same where the old one cannot be opened.
+    // The same where the old one cannot be opened: a journal without the first page does not mend it.
+    let store = Store::open(&root).unwrap();
+    let change = "PRAGMA wal_checkpoint(TRUNCATE); UPDATE trials SET trainer = 'old'";
+    store.connection.execute_batch(change).unwrap();
+    let log = fs::read(&journal).unwrap();
+    drop(store);
     fs::write(root.store(), b"no database".repeat(1000)).unwrap();
     fs::write(&journal, &log).unwrap();
     Store::rebuild(&root, &SHORT).unwrap();
