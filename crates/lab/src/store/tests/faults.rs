@@ -102,11 +102,21 @@ fn a_journal_of_the_old_store_is_not_played_into_the_new_one() {
     Store::rebuild(&root, &SHORT).unwrap();
     assert!(!journal.exists());
     assert_eq!(dump(&Store::open(&root).unwrap()), whole);
-    // The same where the old one cannot be opened.
-    fs::write(root.store(), b"no database".repeat(1000)).unwrap();
-    fs::write(&journal, &log).unwrap();
-    Store::rebuild(&root, &SHORT).unwrap();
-    assert_eq!(dump(&Store::open(&root).unwrap()), whole);
+    // The same where the old one cannot be opened, and where somebody deleted it but not its journal.
+    let store = Store::open(&root).unwrap();
+    let change = "PRAGMA wal_checkpoint(TRUNCATE); UPDATE trials SET trainer = 'old'";
+    store.connection.execute_batch(change).unwrap();
+    let log = fs::read(&journal).unwrap();
+    drop(store);
+    for old in [Some(b"no database".repeat(1000)), None] {
+        let _ = fs::remove_file(root.store());
+        if let Some(old) = old {
+            fs::write(root.store(), old).unwrap();
+        }
+        fs::write(&journal, &log).unwrap();
+        Store::rebuild(&root, &SHORT).unwrap();
+        assert_eq!(dump(&Store::open(&root).unwrap()), whole);
+    }
 }
 
 #[test]
