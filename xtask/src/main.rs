@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         "advise" | "memory" | "speed" | "noise" | "train" | "change" | "schedule" | "data" | "fit"
-        | "runs" | "devices" | "audit" | "check" => {
+        | "runs" | "sweep" | "report" | "trial" | "simulate" | "devices" | "audit" | "check" => {
             return forward::to_batchwise(&arguments);
         }
         "test" => checks::test(rest),
