@@ -26,10 +26,11 @@ fn sweep(place: &Place) -> Ran {
 }
 
 /// The kind and the reason for which the only trial was given up.
-fn failure(place: &Place) -> (String, String) {
+fn failure(case: &str, place: &Place) -> (String, String) {
     let runs = place.path().join("root/runs");
     let trial = std::fs::read_dir(&runs).expect("there are trials").flatten().next().expect("there is one");
-    let text = std::fs::read_to_string(trial.path().join("failed.json")).expect("it was given up");
+    let text = std::fs::read_to_string(trial.path().join("failed.json"));
+    let text = text.unwrap_or_else(|error| panic!("{case}: it was not given up: {error}"));
     let value = json::parse("failed.json", &text);
     let text = |key: &str| value[key].as_str().expect("a text").to_owned();
     (text("kind"), text("reason"))
@@ -102,14 +103,14 @@ fn whatever_a_trainer_does_ends_in_a_recorded_reason() {
             "memory",
             "it was given",
         ),
-        ("is not there", "exec /no/such/program".to_owned(), "retries = 0", "error", "status 127"),
+        ("is not there", "exec /no/such/program".to_owned(), "retries = 0", "error", "it cannot be started"),
     ];
     for (case, line, limits, kind, reason) in cases {
         let place = Place::new();
         script(&place, &line, limits);
         let ran = sweep(&place);
         assert_eq!(ran.status, Some(0), "{case}: {}", ran.stderr);
-        let found = failure(&place);
+        let found = failure(case, &place);
         assert!(found.0 == kind && found.1.contains(reason), "{case}: {found:?}");
         assert!(in_folder(place.path()).is_empty(), "{case}: something still runs");
     }
@@ -122,7 +123,7 @@ fn a_program_that_cannot_be_started_is_named() {
     let plan = place.read("plan.toml").replace("\"sh\"", "\"no-such-trainer\"");
     std::fs::write(place.path().join("plan.toml"), plan).expect("the plan is written");
     assert_eq!(sweep(&place).status, Some(0));
-    let (kind, reason) = failure(&place);
+    let (kind, reason) = failure("the trial", &place);
     assert!(kind == "error" && reason.contains("`no-such-trainer` cannot be started"), "{reason}");
 }
 
@@ -182,7 +183,7 @@ fn a_clock_that_jumps_changes_nothing() {
     let lines = r#"echo '{"examples": 8, "seconds": 100, "loss": 1}'; echo '{"examples": 800, "seconds": 40, "loss": 1}'"#;
     script(&place, lines, "retries = 0");
     assert_eq!(sweep(&place).status, Some(0));
-    let (kind, reason) = failure(&place);
+    let (kind, reason) = failure("the trial", &place);
     assert!(kind == "error" && reason.contains("`seconds` goes back from 100 to 40"), "{reason}");
 }
 

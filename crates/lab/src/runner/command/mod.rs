@@ -299,7 +299,9 @@ impl<'a, 'b> Run<'a, 'b> {
                 false
             }
         };
-        let is_spent = spec.examples <= line.examples || spec.seconds.is_some_and(|most| most <= seconds);
+        // At the budget the record that is judged may be the next one.
+        let is_spent = value.is_some()
+            && (spec.examples <= line.examples || spec.seconds.is_some_and(|most| most <= seconds));
         (is_over || is_spent).then_some(Why::Enough(EndOfTrial::Finished))
     }
 
