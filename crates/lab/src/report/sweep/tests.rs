@@ -157,31 +157,6 @@ fn the_page_holds_the_answer() {
     let read: SweepAnswer = serde_json::from_str(data).unwrap();
     assert_eq!(read.groups[0].choice.batch_size, answer.groups[0].choice.batch_size);
     assert_eq!(read.troubles, answer.troubles);
-    if let Ok(f) = std::env::var("PAGE_OUT") {
-        for (name, a, page) in all() {
-            std::fs::write(format!("{f}/{}.html", name.replace([' ', ','], "_")), page).unwrap();
-            let mut t = String::new();
-            for s in words(&a) {
-                t.push_str(&format!("## {}\n", s.title));
-                for l in &s.lines {
-                    t.push_str(&format!("{l}\n"));
-                }
-                for r in &s.table {
-                    t.push_str(&(r.join(" | ") + "\n"));
-                }
-                t.push('\n');
-            }
-            std::fs::write(format!("{f}/{}.txt", name.replace([' ', ','], "_")), t).unwrap();
-        }
-        let mut w = World::usual();
-        w.batches = vec![4, 16, 64, 256, 512];
-        w.parameter = Some(("slowness", vec![1.3]));
-        w.salt = 4;
-        let (mut file, records) = w.sweep();
-        file.name = "slower".into();
-        let b = crate::sweep::answer(&file, &records, &Reading::default());
-        std::fs::write(format!("{f}/diff.html"), diff::html(&difference(&answer, &b))).unwrap();
-    }
 }
 
 #[test]
