@@ -38,6 +38,8 @@ pub struct Difference {
 pub struct GroupDifference {
     /// The setting in words.
     pub setting: String,
+    /// Whether both judge the same number and have the same target; else nothing but the plans can be compared.
+    pub same_goal: bool,
     /// The critical batch size in both.
     pub b_crit: [Option<Outcome>; 2],
     /// Whether the intervals of the critical batch size have no number in common.
@@ -75,41 +77,51 @@ pub struct BatchDifference {
 #[must_use]
 pub fn difference(a: &SweepAnswer, b: &SweepAnswer) -> Difference {
     let confidence = a.reading.confidence.max(b.reading.confidence).clamp(0.5, 0.999);
+    // One name twice would not tell them apart.
+    let told_apart = |name: &str, which: &str| {
+        if a.name == b.name { format!("{name} ({which})") } else { name.to_owned() }
+    };
+    let names = [told_apart(&a.name, "first"), told_apart(&b.name, "second")];
     let mut groups = Vec::new();
     let mut only_in_one = Vec::new();
     let alone = a.groups.len() == 1 && b.groups.len() == 1;
     for first in &a.groups {
         match b.groups.iter().find(|second| alone || second.setting == first.setting) {
             Some(second) => groups.push(group(first, second, confidence)),
-            None => only_in_one.push(format!("{} is in {} only", named(&first.setting), a.name)),
+            None => only_in_one.push(format!("{} is in {} only", named(&first.setting), names[0])),
         }
     }
     for second in b.groups.iter().filter(|s| !alone && !a.groups.iter().any(|f| f.setting == s.setting)) {
-        only_in_one.push(format!("{} is in {} only", named(&second.setting), b.name));
+        only_in_one.push(format!("{} is in {} only", named(&second.setting), names[1]));
     }
     let (mut changed, mut cannot_tell) = (Vec::new(), Vec::new());
     for group in &groups {
         words::conclude(group, &a.unit, &mut changed, &mut cannot_tell);
     }
-    Difference {
-        names: [a.name.clone(), b.name.clone()],
-        plan: plan(a, b),
-        groups,
-        only_in_one,
-        confidence,
-        changed,
-        cannot_tell,
-    }
+    Difference { names, plan: plan(a, b), groups, only_in_one, confidence, changed, cannot_tell }
 }
 
 fn named(setting: &str) -> String {
     if setting.is_empty() { "the one setting".to_owned() } else { setting.to_owned() }
 }
 
+/// Lists beyond this are long.
+const LONG: usize = 8;
+
 fn plan(a: &SweepAnswer, b: &SweepAnswer) -> Vec<(String, String, String)> {
     let list = |all: &[String]| all.join(", ");
     let ints = |all: &[u64]| list(&all.iter().map(|n| int(*n)).collect::<Vec<_>>());
-    let rates = |all: &[f64]| list(&all.iter().map(|r| num(*r)).collect::<Vec<_>>());
+    let every = |all: &[f64]| list(&all.iter().map(|r| num(*r)).collect::<Vec<_>>());
+    // Long lists are named by their ends, where that tells them apart.
+    let ends = |all: &[f64]| match all {
+        [low, .., high] if LONG < all.len() => {
+            format!("{} from {} to {}", int(all.len() as u64), num(*low), num(*high))
+        }
+        all => every(all),
+    };
+    let (of_a, of_b) = (&a.plan.learning_rates, &b.plan.learning_rates);
+    let by_ends = of_a == of_b || ends(of_a) != ends(of_b);
+    let rates = |all: &[f64]| if by_ends { ends(all) } else { every(all) };
     let facts = |s: &SweepAnswer| {
         let p = &s.plan;
         vec![
@@ -149,26 +161,26 @@ fn group(a: &Group, b: &Group, confidence: f64) -> GroupDifference {
         .collect();
     // All statements of one kind are to hold at once.
     let each = 1.0 - (1.0 - confidence) / pairs.len().max(1) as f64;
-    let same_target = a.target == b.target;
+    let same_goal = a.target == b.target && a.judge == b.judge;
     let batches = pairs
         .into_iter()
         .map(|(first, second)| {
             let rate = [first.rate.best.clone(), second.rate.best.clone()];
-            let to_target = |of: fn(&SeedRun) -> Option<f64>| match (a.target, same_target) {
-                (None, true) => Change::NotMeasured,
-                (_, false) => Change::CannotTell { why: "the targets differ".to_owned() },
-                (Some(_), true) => change::ratio(first, second, of, each),
+            let to_target = |of: fn(&SeedRun) -> Option<f64>| match a.target {
+                Some(_) if same_goal => change::ratio(first, second, of, each),
+                _ => Change::NotMeasured,
             };
             BatchDifference {
                 batch: first.batch,
-                rate_changed: apart(&rate[0], &rate[1]),
+                // Another goal may well have another best rate.
+                rate_changed: if same_goal { apart(&rate[0], &rate[1]) } else { None },
                 rate,
                 examples_seen: [first.examples, second.examples],
                 seconds_seen: [first.seconds, second.seconds],
                 values_seen: [first.value_at_end, second.value_at_end],
                 examples: to_target(|run| Some(run.examples)),
                 seconds: to_target(|run| run.seconds),
-                value: if a.target.is_none() && b.target.is_none() && a.judge == b.judge {
+                value: if a.target.is_none() && same_goal {
                     change::value(first, second, each)
                 } else {
                     Change::NotMeasured
@@ -177,12 +189,13 @@ fn group(a: &Group, b: &Group, confidence: f64) -> GroupDifference {
         })
         .collect();
     let b_crit = [a, b].map(|group| group.steps.as_ref().map(|steps| steps.fit.b_crit.clone()));
-    let b_crit_changed = match (&b_crit, same_target) {
+    let b_crit_changed = match (&b_crit, same_goal) {
         ([Some(a), Some(b)], true) => apart(a, b),
         _ => None,
     };
     GroupDifference {
         setting: a.setting.clone(),
+        same_goal,
         b_crit,
         b_crit_changed,
         batches,

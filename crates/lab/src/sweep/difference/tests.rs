@@ -47,3 +47,13 @@ fn without_errors_nothing_is_claimed() {
     let other = answered(|w| w.batches = vec![4], "c");
     assert!(summary(&difference(&a, &other)).contains("no batch size in common"));
 }
+
+#[test]
+fn other_targets_are_not_compared() {
+    let (a, b) = (answered(|_| (), "a"), answered(|w| (w.has_target, w.budget) = (false, 1.5), "a"));
+    let found = difference(&a, &b);
+    assert_eq!(found.names, ["a (first)", "a (second)"]);
+    assert!(found.changed.is_empty() && !found.groups[0].same_goal, "{found:?}");
+    assert!(found.cannot_tell[0].contains("different targets"), "{:?}", found.cannot_tell);
+    assert!(found.plan.iter().any(|fact| fact.0 == "Target"));
+}

@@ -16,6 +16,12 @@ pub(super) fn conclude(
     let with = if group.setting.is_empty() { String::new() } else { format!("With {}: ", group.setting) };
     let shown =
         |o: &Option<Outcome>| o.as_ref().map_or_else(|| "unknown".to_owned(), |o| tables::outcome(o, num));
+    if !group.same_goal {
+        cannot.push(format!(
+            "{with}Whether results changed: the sweeps judge different numbers or have different targets."
+        ));
+        return;
+    }
     match group.b_crit_changed {
         Some(true) => changed.push(format!(
             "{with}B_c changed from {} to {}: the intervals have no number in common.",
