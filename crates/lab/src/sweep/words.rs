@@ -172,7 +172,7 @@ pub(crate) fn findings(lines: &[(String, String)]) -> Vec<String> {
         let unknown = words.starts_with("not identified");
         let elsewhere = matches!(name.as_str(), "measure next" | "measured" | "left out")
             || (is_said && matches!(name.as_str(), "because" | "grade"));
-        if !elsewhere && !(unknown && is_said) {
+        if !(elsewhere || unknown && is_said) {
             all.push(format!("{name}: {words}"));
         }
         is_said |= unknown;
