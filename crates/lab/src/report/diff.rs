@@ -45,8 +45,8 @@ pub fn html(difference: &Difference) -> String {
          <p class=\"setting\">{} and {}.</p>\n</header>\n\
          <section id=\"changed\">\n<h2>What changed beyond the noise</h2>\n{changed}</section>\n\
          <section id=\"plan\">\n<h2>What differs in the plan</h2>\n{plan}</section>\n\
-         <section id=\"batches\">\n<h2>The results</h2>\n{batches}<h3>Critical batch size and choice</h3>\n\
-         <div class=\"scroll\">{}</div>\n<p>{}</p>\n</section>\n{}{}",
+         <section id=\"batches\">\n<h2>The results</h2>\n{batches}</section>\n\
+         <section id=\"critical\">\n<h2>Critical batch size and choice</h2>\n<div class=\"scroll\">{}</div>\n<p>{}</p>\n</section>\n{}{}",
         escape(&difference::summary(difference)),
         escape(a),
         escape(b),

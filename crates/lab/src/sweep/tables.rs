@@ -163,7 +163,7 @@ pub(crate) fn to_target(group: &Group) -> Table {
         table.row(vec![
             int(batch.batch),
             maybe(batch.rate.counts, num),
-            int(batch.runs.len() as u64),
+            if batch.runs.is_empty() { UNKNOWN.to_owned() } else { int(batch.runs.len() as u64) },
             reached.map_or_else(|| UNKNOWN.to_owned(), int),
             spread(batch.steps, four),
             spread(batch.examples, four),

@@ -26,7 +26,7 @@ impl Section {
     }
 
     fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.table.len() < 2
+        self.lines.is_empty() && self.table.is_empty()
     }
 }
 
@@ -46,6 +46,12 @@ pub fn words(answer: &SweepAnswer) -> Vec<Section> {
 
 /// Without the sections that say nothing, and without what a terminal would obey.
 pub(crate) fn tidy(mut all: Vec<Section>) -> Vec<Section> {
+    // A head without rows, or rows without numbers, say nothing.
+    for section in &mut all {
+        if section.table.len() < 2 || section.table[0].len() < 2 {
+            section.table.clear();
+        }
+    }
     all.retain(|section| !section.is_empty());
     all.iter_mut().for_each(harmless);
     all
@@ -137,12 +143,9 @@ fn of_group(answer: &SweepAnswer, group: &Group) -> Vec<Section> {
     };
     let pairs =
         |lines: &[(String, String)]| lines.iter().map(|(a, b)| format!("{a}: {b}")).collect::<Vec<_>>();
-    let fitted = |lines: &[(String, String)]| {
-        pairs(&lines.iter().filter(|l| is_finding(&l.0)).cloned().collect::<Vec<_>>())
-    };
     let percent = percent(answer.reading.confidence);
-    let steps = group.steps.as_ref().map(|steps| fitted(&steps.lines)).unwrap_or_default();
-    let time = group.time.as_ref().map(|time| fitted(&time.lines)).unwrap_or_default();
+    let steps = group.steps.as_ref().map(|steps| findings(&steps.lines)).unwrap_or_default();
+    let time = group.time.as_ref().map(|time| findings(&time.lines)).unwrap_or_default();
     let mut all = vec![
         Section::of_lines(&title("Choice"), pairs(&group.choice.lines)),
         Section::of_table(&tables::rates(group, &percent), law(group)),
@@ -160,9 +163,21 @@ fn of_group(answer: &SweepAnswer, group: &Group) -> Vec<Section> {
     all
 }
 
-/// What a fit says of next measurements and of files is said elsewhere.
-pub(crate) fn is_finding(name: &str) -> bool {
-    !matches!(name, "measure next" | "measured" | "left out")
+/// What a fit found, in words: what it says of next measurements and of files is said elsewhere, and that nothing is known
+/// is said once.
+pub(crate) fn findings(lines: &[(String, String)]) -> Vec<String> {
+    let mut is_said = false;
+    let mut all = Vec::new();
+    for (name, words) in lines {
+        let unknown = words.starts_with("not identified");
+        let elsewhere = matches!(name.as_str(), "measure next" | "measured" | "left out")
+            || (is_said && matches!(name.as_str(), "because" | "grade"));
+        if !(elsewhere || unknown && is_said) {
+            all.push(format!("{name}: {words}"));
+        }
+        is_said |= unknown;
+    }
+    all
 }
 
 /// How the best learning rate follows the batch size.

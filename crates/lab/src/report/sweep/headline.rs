@@ -3,7 +3,7 @@
 use super::super::text::{bytes, count, escape, int, num, percent, percent_rough, prose, seconds};
 use crate::sweep::answer::{Group, SweepAnswer};
 use crate::sweep::tables::{self, best, fates};
-use crate::sweep::words::{is_finding, law, settings, trials};
+use crate::sweep::words::{findings, law, settings, trials};
 use batchwise_estimate::decide::Binding;
 use batchwise_estimate::outcome::Outcome;
 
@@ -47,6 +47,9 @@ fn cards(answer: &SweepAnswer, group: &Group) -> Vec<Card> {
             let (value, mut notes) = interval(&steps.fit.b_crit, &percent);
             notes.push(format!("evidence: {}", steps.fit.grade.name().replace('_', " ")));
             cards.push(("Critical batch size B<sub>c</sub>", value, notes));
+        }
+        None if group.target.is_some() => {
+            cards.push(("Critical batch size B<sub>c</sub>", "not identified".to_owned(), Vec::new()));
         }
         None => {
             let best = best(group);
@@ -117,6 +120,7 @@ fn learning_rate(answer: &SweepAnswer, group: &Group) -> Card {
             }
             ("Learning rate", num(rate.value), notes)
         }
+        None if group.ridge.is_none() => ("Learning rate", "not identified".to_owned(), Vec::new()),
         None => ("Learning rate", "by batch size".to_owned(), vec!["see the map below".to_owned()]),
     }
 }
@@ -143,8 +147,7 @@ pub(super) fn reasons(answer: &SweepAnswer) -> String {
         why.extend(group.choice.lines.iter().map(|(name, words)| format!("{name}: {words}")));
     }
     if let Some(steps) = &group.steps {
-        let of = |line: &&(String, String)| is_finding(&line.0) && line.0 != "grade";
-        why.extend(steps.lines.iter().filter(of).map(|(name, words)| format!("{name}: {words}")));
+        why.extend(findings(&steps.lines));
     }
     why.extend(law(group));
     why.extend(group.notes.iter().cloned());

@@ -21,6 +21,8 @@ const SHADES: [&str; 6] = ["heat-0", "heat-1", "heat-2", "heat-3", "heat-4", "he
 const MORE: [f64; 5] = [0.03, 0.10, 0.25, 0.60, 1.50];
 /// The same where values are compared: shares of the worst difference on the map.
 const WORSE: [f64; 5] = [0.02, 0.10, 0.25, 0.50, 0.80];
+/// Ratio of the edges of the only column: wide enough for ticks beside it.
+const ALONE: f64 = 8.0;
 /// Where the interval of the best rate stands, from the middle of its cell to its left edge at −½.
 const BESIDE: f64 = -0.4;
 /// Points on the line of the law.
@@ -29,7 +31,7 @@ const POINTS: usize = 40;
 /// Draws the map.
 pub(super) fn figure(group: &Group, unit: &str) -> Figure {
     let has_target = group.target.is_some();
-    let (wide, high) = (least_ratio(group.cells.iter().map(|c| c.batch as f64), 2.0), rate_ratio(group));
+    let (wide, high) = (least_ratio(group.cells.iter().map(|c| c.batch as f64), ALONE), rate_ratio(group));
     let half = (wide.sqrt(), high.sqrt());
     let rates = || group.cells.iter().map(|c| c.learning_rate);
     let (low, top) = rates().fold((f64::INFINITY, 0.0_f64), |(l, h), r| (l.min(r), h.max(r)));

@@ -5,7 +5,7 @@ use super::html;
 use crate::sweep::answer::tests::poor_answers;
 use crate::sweep::answer::world::{World, fail, forget, prune};
 use crate::sweep::{Reading, SweepAnswer, answer, difference, words};
-use crate::trial::{EndKind, EndOfTrial, Parameter, TrainerSpec};
+use crate::trial::{EndKind, EndOfTrial, Judge, Parameter, TrainerSpec};
 use std::sync::OnceLock;
 
 /// What must never be taken for markup, nor reach a terminal.
@@ -56,6 +56,35 @@ fn hostile() -> SweepAnswer {
     answer(&file, &records, &Reading::default())
 }
 
+/// A sweep in which more is better.
+fn accuracy() -> SweepAnswer {
+    let mut world = World::usual();
+    (world.has_target, world.budget, world.batches) = (false, 1.5, vec![4, 16, 64, 256]);
+    let (file, mut records) = world.sweep();
+    for record in &mut records {
+        record.spec.judge = Judge::ACCURACY;
+        let Some(result) = &mut record.result else { continue };
+        result.metric = result.loss.map(|loss| 1.0 - loss);
+        for evaluation in &mut result.evaluations {
+            evaluation.metric = evaluation.loss.map(|loss| 1.0 - loss);
+        }
+    }
+    answer(&file, &records, &Reading::default())
+}
+
+#[test]
+fn more_may_be_better() {
+    let answer = accuracy();
+    let group = &answer.groups[0];
+    let best = group.batches.iter().find(|b| b.batch == 16).unwrap();
+    let cell = |rate: f64| group.cells.iter().find(|c| c.batch == 16 && c.learning_rate == rate).unwrap();
+    let counts = best.rate.counts.unwrap();
+    let of_batch = group.cells.iter().filter(|c| c.batch == 16).filter_map(|c| Some(c.score?.mean));
+    assert_eq!(cell(counts).score.unwrap().mean, of_batch.fold(0.0, f64::max));
+    assert_eq!(cell(counts).excess, Some(0.0));
+    assert!(group.next.iter().any(|next| next.contains("`metric >= ")), "{:?}", group.next);
+}
+
 fn all() -> Vec<(&'static str, SweepAnswer, String)> {
     let mut world = World::usual();
     (world.has_target, world.budget) = (false, 1.5);
@@ -64,6 +93,7 @@ fn all() -> Vec<(&'static str, SweepAnswer, String)> {
     records.iter_mut().step_by(5).for_each(forget);
     let values = answer(&file, &records, &Reading::default());
     let mut all = vec![("usual", usual()), ("hostile", hostile()), ("values", values)];
+    all.push(("accuracy", accuracy()));
     all.extend(poor_answers().iter().cloned());
     all.into_iter().map(|(name, answer)| (name, answer.clone(), html(&answer))).collect()
 }
@@ -157,31 +187,6 @@ fn the_page_holds_the_answer() {
     let read: SweepAnswer = serde_json::from_str(data).unwrap();
     assert_eq!(read.groups[0].choice.batch_size, answer.groups[0].choice.batch_size);
     assert_eq!(read.troubles, answer.troubles);
-    if let Ok(f) = std::env::var("PAGE_OUT") {
-        for (name, a, page) in all() {
-            std::fs::write(format!("{f}/{}.html", name.replace([' ', ','], "_")), page).unwrap();
-            let mut t = String::new();
-            for s in words(&a) {
-                t.push_str(&format!("## {}\n", s.title));
-                for l in &s.lines {
-                    t.push_str(&format!("{l}\n"));
-                }
-                for r in &s.table {
-                    t.push_str(&(r.join(" | ") + "\n"));
-                }
-                t.push('\n');
-            }
-            std::fs::write(format!("{f}/{}.txt", name.replace([' ', ','], "_")), t).unwrap();
-        }
-        let mut w = World::usual();
-        w.batches = vec![4, 16, 64, 256, 512];
-        w.parameter = Some(("slowness", vec![1.3]));
-        w.salt = 4;
-        let (mut file, records) = w.sweep();
-        file.name = "slower".into();
-        let b = crate::sweep::answer(&file, &records, &Reading::default());
-        std::fs::write(format!("{f}/diff.html"), diff::html(&difference(&answer, &b))).unwrap();
-    }
 }
 
 #[test]

@@ -167,6 +167,9 @@ fn notes(
 fn spread_of_seeds(runs: &[SeedRun], of: impl Fn(&SeedRun) -> Option<f64>) -> Option<Spread> {
     let known = || runs.iter().filter_map(|run| Some((run.fate, of(run).filter(|v| v.is_finite())?)));
     // A run that diverged would not have got there in any time: it is no better than the longest.
+    if known().all(|run| run.0 == Fate::Diverged) {
+        return None;
+    }
     let longest = known().map(|run| run.1).fold(0.0, f64::max);
     let value = |(fate, value)| match fate {
         Fate::Reached => (value, false),
