@@ -22,8 +22,6 @@ const COMMAND: f64 = 30.0;
 
 /// A pilot that is going on.
 struct Going {
-    index: usize,
-    micro_batch: u64,
     child: Running,
     report: Option<Result<Report, String>>,
 }
@@ -88,23 +86,45 @@ fn run_all(
     runner: &str,
     scratch: &Root,
 ) -> Result<Vec<Found>, LabError> {
+    let mut found = Vec::new();
+    for spec in wanted {
+        let mut micro_batch = spec.batch;
+        loop {
+            let request = request(plan, spec, settings, runner, scratch, micro_batch)?;
+            match at_once(&request, settings)? {
+                Ended::OutOfMemory(_) if 1 < micro_batch => micro_batch = micro_batch.div_ceil(2),
+                Ended::OutOfMemory(why) | Ended::Failed(why) => {
+                    found.push((micro_batch, Err(why)));
+                    break;
+                }
+                Ended::Measured(pilot) => {
+                    found.push((micro_batch, Ok(pilot)));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// How pilots ended.
+enum Ended {
+    Measured(Pilot),
+    OutOfMemory(String),
+    Failed(String),
+}
+
+/// The same pilot as often as there will be trials at once: like trials share caches and memory as these do.
+fn at_once(request: &Request, settings: &Settings) -> Result<Ended, LabError> {
     let (sender, receiver) = channel();
-    let mut found: Vec<Option<Found>> = vec![None; wanted.len()];
-    let mut queue: Vec<(usize, u64)> =
-        wanted.iter().enumerate().map(|(i, spec)| (i, spec.batch)).rev().collect();
-    let mut going: HashMap<usize, Going> = HashMap::new();
-    let mut key = 0;
-    loop {
-        while going.len() < usize::try_from(settings.jobs).unwrap_or(1) && !process::is_cancelled() {
-            let Some((index, micro_batch)) = queue.pop() else { break };
-            let request = request(plan, wanted[index], settings, runner, scratch, micro_batch)?;
-            let child = Running::start(&settings.child, &request, key, &sender)?;
-            going.insert(key, Going { index, micro_batch, child, report: None });
-            key += 1;
-        }
-        if going.is_empty() {
-            break;
-        }
+    let mut going = HashMap::new();
+    for key in 0..usize::try_from(settings.jobs).unwrap_or(1) {
+        let child = Running::start(&settings.child, request, key, &sender)?;
+        going.insert(key, Going { child, report: None });
+    }
+    let mut pilots: Vec<Pilot> = Vec::new();
+    let mut wrong = None;
+    while !going.is_empty() {
         let (key, heard) = match receiver.recv_timeout(Duration::from_millis(200)) {
             Ok(heard) => heard,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -125,28 +145,44 @@ fn run_all(
             Heard::Message(_) => {}
             Heard::Ended(status, words) => {
                 let Some(ended) = going.remove(&key) else { continue };
-                let out_of_memory = words.contains("memory allocation of")
-                    || matches!(&ended.report, Some(Ok(Report::Ended(end))) if end.kind == EndKind::Memory);
-                if out_of_memory && 1 < ended.micro_batch {
-                    queue.push((ended.index, ended.micro_batch.div_ceil(2)));
-                    continue;
+                let no_last_word =
+                    || status.map_or_else(|| words.clone(), |status| format!("{status}: {words}"));
+                match ended.report {
+                    Some(Ok(Report::Pilot(pilot))) => pilots.push(pilot),
+                    Some(Ok(Report::Ended(end))) if end.kind == EndKind::Memory => {
+                        wrong = Some(Ended::OutOfMemory(end.reason));
+                    }
+                    None if words.contains("memory allocation of") => {
+                        wrong = Some(Ended::OutOfMemory(no_last_word()));
+                    }
+                    Some(Ok(Report::Ended(end))) => wrong = Some(Ended::Failed(end.reason)),
+                    Some(Ok(Report::Result { .. })) => {
+                        wrong = Some(Ended::Failed("a pilot brought a result".to_owned()));
+                    }
+                    Some(Err(text)) => wrong = Some(Ended::Failed(text)),
+                    None => wrong = Some(Ended::Failed(no_last_word())),
                 }
-                let result = match ended.report {
-                    Some(Ok(Report::Pilot(pilot))) => Ok(pilot),
-                    Some(Ok(Report::Ended(end))) => Err(end.reason),
-                    Some(Ok(Report::Result { .. })) => Err("a pilot brought a result".to_owned()),
-                    Some(Err(text)) => Err(text),
-                    None => Err(status.map_or_else(|| words.clone(), |status| format!("{status}: {words}"))),
-                };
-                found[ended.index] = Some((ended.micro_batch, result));
             }
         }
     }
     if process::is_cancelled() {
         return Err(LabError::Cancelled);
     }
-    let missing = || (1, Err("the pilot did not run".to_owned()));
-    Ok(found.into_iter().map(|found| found.unwrap_or_else(missing)).collect())
+    Ok(wrong.unwrap_or_else(|| Ended::Measured(together(&pilots))))
+}
+
+/// What pilots that ran side by side say together.
+fn together(pilots: &[Pilot]) -> Pilot {
+    let n = pilots.len().max(1) as f64;
+    let mean = |of: fn(&Pilot) -> f64| pilots.iter().map(of).sum::<f64>() / n;
+    Pilot {
+        examples: pilots.iter().map(|pilot| pilot.examples).sum(),
+        seconds: pilots.iter().map(|pilot| pilot.seconds).sum(),
+        evaluation_seconds: mean(|pilot| pilot.evaluation_seconds),
+        fixed_seconds: mean(|pilot| pilot.fixed_seconds),
+        peak_bytes: pilots.iter().filter_map(|pilot| pilot.peak_bytes).max(),
+        disk_bytes: pilots.iter().map(|pilot| pilot.disk_bytes).max().unwrap_or(0),
+    }
 }
 
 fn request(

@@ -135,7 +135,7 @@ fn request(
         checkpoint_examples: None,
         checkpoint_seconds: Some(CHECKPOINT_SECONDS),
         resume: pilot.is_none(),
-        evaluate_examples: pilot.is_none().then(|| spec.evaluate_examples.unwrap_or(usual)),
+        evaluate_examples: Some(spec.evaluate_examples.unwrap_or(usual)),
         rules,
         keep_best: false,
         average_half_life: None,
