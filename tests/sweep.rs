@@ -136,9 +136,9 @@ fn a_plan_may_be_typed() {
 fn what_is_wrong_with_a_plan_is_told_before_anything_runs() {
     let place = Place::new();
     let cases: [(&str, &str, &[&str]); 5] = [
-        ("budget = \"4000ex\"", "budget = \"much\"", &["plan.toml:8", "`run.budget`", "10 epochs"]),
-        ("start = 0.4", "begin = 0.4", &["plan.toml:7", "begin"]),
-        ("values = [1, 8, 64]", "values = [1, 8, 8]", &["plan.toml:5", "`batch.values`", "stands twice"]),
+        ("budget = \"4000ex\"", "budget = \"much\"", &["plan.toml:10", "`run.budget`", "10 epochs"]),
+        ("start = 0.4", "begin = 0.4", &["plan.toml:8", "begin"]),
+        ("values = [1, 8, 64]", "values = [1, 8, 8]", &["plan.toml:6", "`batch.values`", "stands twice"]),
         ("budget = \"4000ex\"", "budget = \"2 epochs\"", &["`run.budget`", "dataset_size"]),
         ("files = []", "files = [\"no-such-file.py\"]", &["`trainer.files`", "no-such-file.py is no file"]),
     ];
@@ -181,7 +181,7 @@ fn runs_that_are_behind_are_stopped_and_count_as_bounds() {
         .map(|text| json::parse("a result", text))
         .filter(|result| result["end"]["how"] == "pruned")
         .collect();
-    assert!(!pruned.is_empty(), "{ends:?}");
+    assert!(!pruned.is_empty(), "none of {} trials", ends.len());
     for result in &pruned {
         // Cut at the evaluation that met the rung, however late the word came.
         let (rung, examples) = (json::number(result, "/end/rung"), json::number(result, "/examples"));

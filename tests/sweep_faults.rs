@@ -206,6 +206,28 @@ fn ran_stopped(ran: &Ran) {
 }
 
 #[test]
+fn a_locked_store_is_told_and_loses_nothing() {
+    let place = Place::new();
+    script(&place, "echo '{\"examples\": 800, \"loss\": 0.5}'", "");
+    assert_eq!(sweep(&place).status, Some(0));
+    let connection =
+        rusqlite::Connection::open(place.path().join("root/store.sqlite")).expect("the store is there");
+    connection.execute_batch("BEGIN EXCLUSIVE").expect("it can be locked");
+    let plan = place.read("plan.toml").replace("values = [0.1]", "values = [0.1, 0.2]");
+    std::fs::write(place.path().join("plan.toml"), plan).expect("the plan is written");
+    let ran = sweep(&place);
+    assert_eq!((ran.status, results(&place)), (Some(0), 2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the store is behind") && ran.stderr.contains("store.sqlite"),
+        "{}",
+        ran.stderr
+    );
+    connection.execute_batch("COMMIT").expect("it can be let go");
+    let listed = place.run(&["runs", "list", "--out", "root", "--json"]).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "what it missed is taken in");
+}
+
+#[test]
 fn a_second_result_that_differs_is_reported() {
     let place = Place::new();
     script(&place, "echo '{\"examples\": 800, \"loss\": 0.'$$'}'", "");

@@ -25,13 +25,18 @@ Users' commands (built and run in release; `cargo xtask COMMAND --help` tells mo
   speed     Measure the time of a step by batch size
   noise     Measure the gradient noise scale over a short training
   train     Train once and evaluate
+  sweep     Run a plan of trials to the end, whatever happens, with any trainer
+  runs      List, show, compare and export the trials of sweeps; pause and cancel sweeps
+  report    Write the page of a sweep, or lay two side by side
   data      Show what a data set holds
   change    Carry the hyper-parameters of a run to another batch size
   schedule  Show what a schedule of learning rate and batch size will do
   fit       Fit the statistics of batch size to measurements made anywhere
   devices   List the devices this build can use here
   audit     Check the gradients of candle's layers and of ours against finite differences
-  check     Check what a training relies on, on your own model and data: accumulation
+  check     Check what a training relies on, on your own model and data: accumulation; or a trainer
+            of your own
+  trial     Make one attempt at one trial; simulate: a trainer whose answers are known
 
 For people who work on the code:
   test      Build and run every test

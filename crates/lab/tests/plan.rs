@@ -149,6 +149,13 @@ fn a_plan_by_flags_reads_back_from_its_toml() {
 }
 
 #[test]
+fn the_example_is_a_plan() {
+    let text = include_str!("../../batchwise/examples/pytorch/plan.toml");
+    let generated = read(text).unwrap().generate(&world(), &mut |_| None).unwrap();
+    assert_eq!(generated.trials.len(), 4 * 3 * 2);
+}
+
+#[test]
 fn the_schema_names_every_key() {
     let schema: serde_json::Value = serde_json::from_str(batchwise_lab::plan::SCHEMA).unwrap();
     // Every key that the schema knows is read, and an unknown one is not: the reader's own list of what it expects.

@@ -11,6 +11,18 @@ use std::collections::{BTreeMap, HashMap};
 /// Runs that are held against each other: batch size and other hyper-parameters.
 pub(super) type Group = (u64, String);
 
+/// Rungs at most: the last lies beyond any run.
+const RUNGS: u32 = 64;
+
+/// How a run ended that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunEnd {
+    /// At its target.
+    Reached,
+    /// It diverged.
+    Diverged,
+}
+
 /// The rungs of a sweep.
 pub(super) struct Rungs {
     judge: Judge,
@@ -26,16 +38,30 @@ impl Rungs {
         Self { judge, first, factor, seen: HashMap::new() }
     }
 
+    /// Takes in that a run has ended. One that reached its target is better than any at every rung that it did not come
+    /// to, one that diverged is worse; any other says nothing there.
+    pub(super) fn end(&mut self, group: &Group, trial: &str, end: RunEnd) {
+        let value = match end {
+            RunEnd::Reached if self.judge.more_is_better => f64::INFINITY,
+            RunEnd::Reached => f64::NEG_INFINITY,
+            RunEnd::Diverged => f64::NAN,
+        };
+        for number in 0..RUNGS {
+            let seen = self.seen.entry((group.clone(), number)).or_default();
+            seen.entry(trial.to_owned()).or_insert(value);
+        }
+    }
+
     /// Takes in that a run's judged value was this at so many examples or seconds; the rung at which it is to be stopped,
     /// if it is. A run meets a rung with its first evaluation at or past it.
     pub(super) fn observe(&mut self, group: &Group, trial: &str, at: f64, value: f64) -> Option<f64> {
         let mut stop = None;
-        for number in 0..64 {
-            let rung = self.first * self.factor.powi(number);
+        for number in 0..RUNGS {
+            let rung = self.first * self.factor.powi(number as i32);
             if at < rung {
                 break;
             }
-            let seen = self.seen.entry((group.clone(), number as u32)).or_default();
+            let seen = self.seen.entry((group.clone(), number)).or_default();
             if seen.contains_key(trial) {
                 continue;
             }
@@ -78,6 +104,15 @@ mod tests {
         assert_eq!(rungs.observe(&group(16), "small", 100.0, 0.9), None);
         assert_eq!(rungs.observe(&group(4096), "large", 120.0, 0.2), None, "it is the best of its own");
         assert_eq!(rungs.observe(&group(4096), "other", 120.0, 0.1), Some(100.0));
+    }
+
+    #[test]
+    fn who_reached_the_target_before_a_rung_is_better_there() {
+        let mut rungs = Rungs::new(Judge::ACCURACY, 100.0, 2.0);
+        rungs.end(&group(1), "quick", RunEnd::Reached);
+        rungs.end(&group(1), "broken", RunEnd::Diverged);
+        assert_eq!(rungs.observe(&group(1), "a", 100.0, 0.5), None, "two of three go on");
+        assert_eq!(rungs.observe(&group(1), "b", 100.0, 0.4), Some(100.0));
     }
 
     #[test]

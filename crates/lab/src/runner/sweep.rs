@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::pilots;
 use super::predict::{Pilots, makespan, parameters_in_words};
 use super::request::{News, Report, Request};
-use super::rungs::{Group, Rungs};
+use super::rungs::{Group, RunEnd, Rungs};
 use super::settings::Settings;
 use super::strays;
 use crate::LabError;
@@ -15,7 +15,7 @@ use crate::plan::{Budget, Generated, Plan, RungUnit, Score, World};
 use crate::process::{self, Message};
 use crate::provenance::now;
 use crate::sweep::SweepFile;
-use crate::trial::{AttemptEnd, EndKind, TrainerSpec, TrialFolder, TrialResult, TrialSpec, VERSION};
+use crate::trial::{AttemptEnd, EndKind, LogLine, TrainerSpec, TrialFolder, TrialResult, TrialSpec, VERSION};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -398,6 +398,7 @@ impl<'a> Sweep<'a> {
         if let Some(result) = folder.result()? {
             self.n_done += 1;
             self.scores.insert(id.clone(), Score::of(spec, &result));
+            self.remember_rungs(&folder, spec, &result)?;
             store(&id);
             return Ok(true);
         }
@@ -655,7 +656,32 @@ impl<'a> Sweep<'a> {
         self.settle_end(going, &folder, end)
     }
 
+    /// Takes in at which rungs a trial was that an earlier runner saw.
+    fn remember_rungs(
+        &mut self,
+        folder: &TrialFolder,
+        spec: &TrialSpec,
+        result: &TrialResult,
+    ) -> Result<(), LabError> {
+        let Some((rungs, unit)) = &mut self.rungs else { return Ok(()) };
+        let group: Group = (spec.batch, parameters_in_words(spec));
+        for log in folder.logs()? {
+            for line in folder.log(&log)? {
+                let LogLine::Evaluation { seconds, evaluation } = line else { continue };
+                let at = if *unit == RungUnit::Seconds { seconds } else { evaluation.examples as f64 };
+                if let Some(value) = evaluation.get(spec.judge.field) {
+                    rungs.observe(&group, folder.id(), at, value);
+                }
+            }
+        }
+        end_at_rungs(rungs, &group, folder.id(), result);
+        Ok(())
+    }
+
     fn settle_result(&mut self, going: &Going, result: &TrialResult, differs: bool) {
+        if let Some((rungs, _)) = &mut self.rungs {
+            end_at_rungs(rungs, &(going.spec.batch, parameters_in_words(&going.spec)), &going.id, result);
+        }
         self.n_done += 1;
         self.n_ran += 1;
         self.scores.insert(going.id.clone(), Score::of(&going.spec, result));
@@ -784,6 +810,15 @@ impl<'a> Sweep<'a> {
             self.written = Some(file.clone());
         }
         Ok(file)
+    }
+}
+
+/// Takes in how a run ended, at the rungs that it did not come to.
+fn end_at_rungs(rungs: &mut Rungs, group: &Group, trial: &str, result: &TrialResult) {
+    if result.reached.is_some() {
+        rungs.end(group, trial, RunEnd::Reached);
+    } else if result.has_diverged() {
+        rungs.end(group, trial, RunEnd::Diverged);
     }
 }
 

@@ -24,6 +24,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(300);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while lines come.
+const LOOK: Duration = Duration::from_millis(10);
 /// Characters of a text that a log or a reason holds.
 const LONGEST: usize = 2000;
 /// Lines that a pilot waits for: the first says where training began, two more what it takes.
@@ -120,7 +122,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Reads until there is a reason to stop.
     fn follow(&mut self, trainer: &mut Trainer) -> Result<Why, LabError> {
-        let mut heard_at = Instant::now();
+        let (mut heard_at, mut looked_at) = (Instant::now(), Instant::now());
         let mut ended: Option<(Option<ExitStatus>, Instant)> = None;
         loop {
             match trainer.hear(TICK) {
@@ -129,7 +131,10 @@ impl<'a, 'b> Run<'a, 'b> {
                     if let Some(why) = self.take(&bytes)? {
                         return Ok(why);
                     }
-                    continue;
+                    // A trainer that prints without a pause is looked at all the same.
+                    if looked_at.elapsed() < LOOK {
+                        continue;
+                    }
                 }
                 Heard::TooLong(bytes) => {
                     let reason = format!("it printed a line of more than {bytes} bytes");
@@ -151,6 +156,7 @@ impl<'a, 'b> Run<'a, 'b> {
             {
                 return Ok(Why::Exited(status));
             }
+            looked_at = Instant::now();
             if let Some(why) = self.over_limit(trainer, heard_at) {
                 return Ok(why);
             }

@@ -151,9 +151,10 @@ impl Workload<'_> {
     }
 }
 
-/// Version of the code that trains: the commit it was built from, else the program itself, whose models may be anyone's.
+/// Version of the code that trains: the commit it was built from if nothing was changed since, else the program itself,
+/// whose models may be anyone's.
 fn code(program: &Path) -> Result<String, LabError> {
-    match option_env!("BATCHWISE_COMMIT") {
+    match option_env!("BATCHWISE_COMMIT").filter(|commit| !commit.ends_with("-modified")) {
         Some(commit) => Ok(format!("{} {commit}", env!("CARGO_PKG_VERSION"))),
         None => Ok(format!("{} program {}", env!("CARGO_PKG_VERSION"), &file_sha256(program)?[..16])),
     }
