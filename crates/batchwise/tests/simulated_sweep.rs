@@ -1,36 +1,53 @@
 //! A sweep of the simulated trainer, whose best learning rates and steps are known in closed form, through the whole
 //! program: plan, brackets, line protocol, fits, answer.
 
-use batchwise_estimate::oracle::{Optimizer, Quadratic};
+use batchwise_estimate::oracle::Optimizer;
 use batchwise_estimate::tradeoff::{End, Options, Run, fit_tradeoff};
+use batchwise_lab::simulate::Simulation;
 use batchwise_lab::sweep::SweepAnswer;
 use std::process::Command;
 
-const BATCHES: [u64; 7] = [1, 4, 16, 64, 256, 1024, 4096];
-const MODES: usize = 100;
-const TARGET: f64 = 0.1;
+const BATCHES: [u64; 7] = [4, 16, 64, 256, 1024, 4096, 16_384];
+/// A world whose steps lie on the hyperbola within some per cent, which the model of constant learning rates need not.
+const WORLD: Simulation = Simulation {
+    batch: 1,
+    learning_rate: 0.1,
+    seed: 1,
+    examples: 1,
+    evaluate_examples: 1,
+    modes: 30,
+    power: 1.5,
+    noise: 3.0,
+    luck: Some(0.03),
+    step_seconds: 0.01,
+    example_seconds: 0.0005,
+};
+/// 3 % of the loss at the start.
+const TARGET: f64 = 0.034;
 
 fn plan() -> String {
     let program = env!("CARGO_BIN_EXE_batchwise");
+    let Simulation { modes, power, noise, .. } = WORLD;
     format!(
         r#"
 name = "simulated"
 seeds = 3
 [trainer]
 command = ["{program}", "simulate", "--batch", "{{batch}}", "--lr", "{{lr}}", "--seed", "{{seed}}",
-           "--examples", "{{examples}}", "--evaluate-every", "{{evaluate_every}}", "--modes", "{MODES}"]
+           "--examples", "{{examples}}", "--evaluate-every", "{{evaluate_every}}", "--modes", "{modes}",
+           "--power", "{power}", "--noise", "{noise}", "--luck", "0.03"]
 files = []
 [batch]
 values = {BATCHES:?}
 [lr]
-start = 0.1
+start = 0.02
 factor = 1.6
 points = 4
 rule = "sqrt"
 [run]
-budget = "300000ex"
+budget = "1500000ex"
 target = "loss <= {TARGET}"
-evaluate_every = "1ex"
+evaluate_every = "64ex"
 "#
     )
 }
@@ -61,7 +78,7 @@ fn a_sweep_of_a_known_world_holds_its_truth() {
     let answer = sweep("sweep");
     let group = &answer.groups[0];
 
-    let world = Quadratic::zhang(MODES).expect("a world");
+    let world = WORLD.world().expect("a world");
     let batches: Vec<f64> = BATCHES.iter().map(|b| *b as f64).collect();
     let tuned: Vec<_> = world
         .tuned(Optimizer::Sgd, &batches, TARGET, 10_000_000)

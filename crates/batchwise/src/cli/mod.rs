@@ -50,8 +50,13 @@ impl Cli {
         if let Err(error) = logging::start(&arguments.common) {
             return fail(&error);
         }
-        // A probe ends when its parent closes its input; the parent alone handles the keyboard.
-        if !matches!(arguments.command, Command::Probe | Command::Attempt) {
+        // A probe ends when its parent closes its input; the parent alone handles the keyboard. A simulated trainer ends as
+        // any trainer does that knows nothing of us.
+        let is_child = matches!(
+            arguments.command,
+            Command::Probe | Command::Attempt | Command::Shepherd(_) | Command::Simulate(_)
+        );
+        if !is_child {
             // Without a handler Ctrl-C still ends everything, only less tidily.
             let _ = ctrlc::set_handler(|| {
                 if process::is_cancelled() {

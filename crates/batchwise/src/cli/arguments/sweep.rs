@@ -240,9 +240,15 @@ pub(in crate::cli) struct SimulateArguments {
     /// Examples from one line to the next [default: a hundredth of the run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(in crate::cli) evaluate_every: Option<u64>,
-    /// Modes of the quadratic: curvatures 1, 1/2, 1/3, …
+    /// Modes of the quadratic, of which each has less curvature than the one before
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(in crate::cli) modes: u64,
+    /// By which power curvatures fall: 1 is 1, 1/2, 1/3, …
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub(in crate::cli) power: f64,
+    /// Tell the expected loss in place of a sampled one, times a factor of each run's own, whose logarithm has this deviation
+    #[arg(long, value_name = "X")]
+    pub(in crate::cli) luck: Option<f64>,
     /// Factor of the gradient noise: the critical batch grows with it
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub(in crate::cli) noise: f64,

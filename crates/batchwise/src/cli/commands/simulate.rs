@@ -8,6 +8,11 @@ use batchwise_lab::simulate::Simulation;
 use std::time::Duration;
 
 pub(super) fn run(options: &Options, arguments: &SimulateArguments) -> Result<(), LabError> {
+    let is_power =
+        arguments.power.is_finite() && arguments.luck.is_none_or(|luck| luck.is_finite() && 0.0 <= luck);
+    if !is_power {
+        return Err(LabError::Input("--power and --luck must be finite, --luck at least 0".to_owned()));
+    }
     let is_rate = arguments.lr.is_finite() && 0.0 < arguments.lr;
     let clocks = [arguments.step_seconds, arguments.example_seconds, arguments.sleep];
     if !is_rate || !(arguments.noise.is_finite() && 0.0 < arguments.noise) {
@@ -23,16 +28,18 @@ pub(super) fn run(options: &Options, arguments: &SimulateArguments) -> Result<()
         examples: arguments.examples,
         evaluate_examples: arguments.evaluate_every.unwrap_or((arguments.examples / 100).max(1)),
         modes: usize::try_from(arguments.modes).unwrap_or(usize::MAX),
+        power: arguments.power,
         noise: arguments.noise,
+        luck: arguments.luck,
         step_seconds: arguments.step_seconds,
         example_seconds: arguments.example_seconds,
     };
-    simulation.run(&mut |record| {
+    let run = simulation.run(&mut |record| {
         show::line(&record.to_string());
         if 0.0 < arguments.sleep {
             std::thread::sleep(Duration::from_secs_f64(arguments.sleep));
         }
         show::fault().is_none()
     });
-    Ok(())
+    run.map_err(|error| LabError::Input(error.to_string()))
 }
