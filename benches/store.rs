@@ -30,6 +30,7 @@ fn spec(seed: u64) -> TrialSpec {
         parameters: BTreeMap::new(),
         schedule: "constant".to_owned(),
         examples: 1 << 40,
+        seconds: None,
         evaluate_examples: None,
         judge: Judge::LOSS,
         target: None,

@@ -15,7 +15,7 @@ pub(super) fn run(options: &Options, arguments: &SimulateArguments) -> Result<()
     }
     let is_rate = arguments.lr.is_finite() && 0.0 < arguments.lr;
     let clocks = [arguments.step_seconds, arguments.example_seconds, arguments.sleep];
-    if !is_rate || !(arguments.noise.is_finite() && 0.0 < arguments.noise) {
+    if !(is_rate && arguments.noise.is_finite() && 0.0 < arguments.noise) {
         return Err(LabError::Input("--lr and --noise must be finite and above 0".to_owned()));
     }
     if clocks.iter().any(|clock| !clock.is_finite() || *clock < 0.0) {

@@ -73,18 +73,20 @@ pub(crate) fn read(text: &str) -> Read {
 }
 
 fn record(object: &Map<String, Value>) -> Result<Line, String> {
-    let mut line = Line::default();
-    line.examples = whole(object, "examples")?.ok_or("`examples` is null")?;
-    line.steps = whole(object, "steps")?;
-    line.seconds = number(object, &["seconds"])?;
-    line.train_loss = number(object, &["train_loss"])?;
-    line.loss = number(object, &["loss", "test_loss"])?;
-    line.metric = number(object, &["metric", "accuracy"])?;
-    line.micro_norm2 = number(object, &["micro_norm2"])?;
-    line.batch_norm2 = number(object, &["batch_norm2"])?;
-    line.micro_batch = whole(object, "micro_batch")?;
-    line.bytes = whole(object, "bytes")?;
-    line.resumed = flag(object, "resumed")?;
+    let mut line = Line {
+        examples: whole(object, "examples")?.ok_or("`examples` is null")?,
+        steps: whole(object, "steps")?,
+        seconds: number(object, &["seconds"])?,
+        train_loss: number(object, &["train_loss"])?,
+        loss: number(object, &["loss", "test_loss"])?,
+        metric: number(object, &["metric", "accuracy"])?,
+        micro_norm2: number(object, &["micro_norm2"])?,
+        batch_norm2: number(object, &["batch_norm2"])?,
+        micro_batch: whole(object, "micro_batch")?,
+        bytes: whole(object, "bytes")?,
+        resumed: flag(object, "resumed")?,
+        diverged: None,
+    };
     if line.seconds.is_some_and(|seconds| !seconds.is_finite() || seconds < 0.0) {
         return Err("`seconds` must be finite and at least 0".to_owned());
     }

@@ -29,7 +29,7 @@ pub(super) fn dump(store: &Store) -> Vec<String> {
     let mut all = Vec::new();
     for (table, sql) in queries {
         let mut statement = store.connection.prepare(sql).unwrap();
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let cells = names.iter().enumerate().filter(|(_, name)| *name != "key");
