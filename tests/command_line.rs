@@ -4,9 +4,9 @@ use tests::Place;
 use tests::image_set::ImageSet;
 use tests::json::{self, list, text};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 17] = [
     "advise", "memory", "speed", "noise", "train", "change", "schedule", "data", "fit", "devices", "audit",
-    "check", "runs",
+    "check", "runs", "sweep", "report", "trial", "simulate",
 ];
 const KINDS: [&str; 6] = ["noise", "tradeoff", "speed", "memory", "ridge", "decide"];
 

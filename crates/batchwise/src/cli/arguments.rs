@@ -41,6 +41,8 @@ pub(super) enum Command {
     /// Train once and evaluate
     Train(TrainArguments),
     /// Run a plan of trials to the end, whatever happens: batch sizes, learning rates, seeds, with any trainer
+    ///
+    /// Sweeps and trials lie in the folder --out [default: batchwise-out/store]; the same command goes on where it was.
     Sweep(Box<SweepArguments>),
     /// Carry the hyper-parameters of a run to another batch size, each with its rule, source and caveat
     Change(ChangeArguments),

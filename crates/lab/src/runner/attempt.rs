@@ -92,7 +92,7 @@ pub fn attempt(request: &Request, make: Make<'_>, emit: Emit<'_>) -> Result<Repo
         let _ = std::fs::remove_dir_all(scratch);
     }
     report.or_else(|error| {
-        let kind = if is_disk(&error) { EndKind::Disk } else { EndKind::Error };
+        let kind = if is_disk(&error.to_string()) { EndKind::Disk } else { EndKind::Error };
         let end = AttemptEnd { at: now(), kind, reason: error.to_string() };
         if request.pilot.is_none() {
             // Where it cannot be written either, the parent says it.
@@ -132,11 +132,10 @@ impl Attempt<'_> {
 }
 
 /// Whether the disk is at fault: full, or not to be written.
-fn is_disk(error: &LabError) -> bool {
-    let text = error.to_string();
+pub(super) fn is_disk(reason: &str) -> bool {
     ["No space left", "Disk quota", "File too large", "Read-only file system"]
         .iter()
-        .any(|sign| text.contains(sign))
+        .any(|sign| reason.contains(sign))
 }
 
 /// Bytes of a folder.

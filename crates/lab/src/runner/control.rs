@@ -81,6 +81,11 @@ impl Control {
         self.unset("cancel")
     }
 
+    /// A trial that was given up is wanted again.
+    pub(super) fn want(&self, trial: &str) -> Result<(), LabError> {
+        self.unset(&format!("cancel-{trial}"))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.folder.join(name).exists()
     }

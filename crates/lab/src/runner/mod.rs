@@ -1,7 +1,7 @@
 //! Runs trials: each in a child process with a folder of its own, as many at once as cores and memory allow.
 //!
-//! Two sides meet here. The child's: [`attempt`] makes one attempt at one trial, of a workload of this program or of
-//! another program that prints lines. The runner's: [`run`] asks a plan for trials, starts children, and takes in how
+//! Two sides meet here. The child's: [`attempt()`] makes one attempt at one trial, of a workload of this program or of
+//! another program that prints lines. The runner's: [`run()`] asks a plan for trials, starts children, and takes in how
 //! they end. All that either must remember lies in files, so both may be killed at any moment.
 
 mod attempt;

@@ -1,5 +1,6 @@
 //! The runner's loop: asks the plan for trials, starts them as places become free, takes in how they end.
 
+use super::attempt::is_disk;
 use super::child::{Heard, Running};
 use super::control::Control;
 use super::event::{Event, Row, Table};
@@ -410,6 +411,7 @@ impl<'a> Sweep<'a> {
                 store(&id);
                 return Ok(true);
             }
+            self.control.want(&id)?;
             let path = folder.path("failed.json");
             fs::remove_file(&path).map_err(|source| LabError::io("remove", &path, source))?;
         }
@@ -643,6 +645,7 @@ impl<'a> Sweep<'a> {
             (cut, report) => {
                 let (kind, reason) = match (cut, report) {
                     (Some(cut), _) => cut.clone(),
+                    (None, Some(Err(text))) if is_disk(text) => (EndKind::Disk, text.clone()),
                     (None, Some(Err(text))) => (EndKind::Error, text.clone()),
                     _ => died(status, words, oom_kills() > going.oom_kills),
                 };

@@ -198,6 +198,10 @@ impl<'a> Live<'a> {
 
     /// What is said of a run that diverged.
     fn diverged(&self, how: &str) -> String {
+        // What is the same in every run says nothing of where its files lie.
+        if self.keep().is_some_and(|keep| keep.result_only) {
+            return how.to_owned();
+        }
         match self.journal.as_ref().and_then(Journal::last) {
             None => how.to_owned(),
             Some(last) => format!("{how}; the last good checkpoint is {last}"),

@@ -28,8 +28,10 @@ const TICK: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(10);
 /// Characters of a text that a log or a reason holds.
 const LONGEST: usize = 2000;
-/// Lines that a pilot waits for: the first says where training began, two more what it takes.
+/// Records that a pilot waits for: the first says where training began, two more what it takes.
 const PILOT_LINES: u64 = 3;
+/// Seconds that it goes on after the first, so that evaluations are among them.
+const PILOT_SECONDS: f64 = 3.0;
 
 /// Runs it.
 pub(super) fn run(attempt: &mut Attempt<'_>, start: Instant) -> Result<Ended, LabError> {
@@ -67,6 +69,8 @@ struct Run<'a, 'b> {
     marks: Marks,
     last: Option<(Line, f64)>,
     first: Option<(u64, f64)>,
+    /// Seconds on the wall's clock at the first record and at the last.
+    walls: (f64, f64),
     n_lines: u64,
     /// The largest that the trainer told.
     bytes: Option<u64>,
@@ -110,6 +114,7 @@ impl<'a, 'b> Run<'a, 'b> {
             marks,
             last: None,
             first: None,
+            walls: (0.0, 0.0),
             n_lines: 0,
             bytes: None,
             printed: 0,
@@ -252,7 +257,10 @@ impl<'a, 'b> Run<'a, 'b> {
         } else if line.resumed {
             self.remember(line.examples)?;
         }
-        self.first.get_or_insert((line.examples, seconds));
+        if self.first.is_none() {
+            (self.first, self.walls.0) = (Some((line.examples, seconds)), wall);
+        }
+        self.walls.1 = wall;
         self.bytes = self.bytes.max(line.bytes);
         let batch = self.attempt.spec.batch;
         if let (Some(micro), Some(whole)) = (line.micro_norm2, line.batch_norm2) {
@@ -294,7 +302,7 @@ impl<'a, 'b> Run<'a, 'b> {
         let is_reached = is_evaluation && self.marks.observe((evaluation, seconds));
         let spec = &self.attempt.spec;
         let is_over = match self.attempt.request.pilot {
-            Some(_) => PILOT_LINES <= self.n_lines,
+            Some(_) => PILOT_LINES <= self.n_lines && self.walls.0 + PILOT_SECONDS <= self.walls.1,
             None => {
                 if is_reached {
                     return Some(Why::Enough(EndOfTrial::Target));
@@ -431,7 +439,7 @@ impl<'a, 'b> Run<'a, 'b> {
         last_words: &str,
         wall: f64,
     ) -> Ended {
-        let (Some((line, seconds)), Some((examples, at))) = (&self.last, self.first) else {
+        let (Some((line, _)), Some((examples, _))) = (&self.last, self.first) else {
             return match why {
                 Why::Cut(kind, reason) => Ended::Without(*kind, reason.clone()),
                 Why::Exited(status) => match self.exited(*status, last_words) {
@@ -447,19 +455,19 @@ impl<'a, 'b> Run<'a, 'b> {
                 }
             };
         };
-        // Between the first record and the last; of one alone from the start.
-        let (n, took, fixed) = if examples < line.examples {
-            (line.examples - examples, seconds - at, if self.own_clock { wall } else { at })
-        } else {
-            (line.examples, *seconds, 0.0)
+        // On the wall's clock, whatever the trainer's own says: between the first record and the last, or of one alone from
+        // the start. What lies before the first is training in part, as many examples as it says.
+        let (from, to) = self.walls;
+        let (n, seconds, before) = match line.examples.saturating_sub(examples) {
+            0 => (line.examples, wall, 0.0),
+            n => (n, to - from, from),
         };
-        // What lies before the first record is training in part: as many examples as it says.
-        let fixed = (fixed - took / n.max(1) as f64 * examples as f64).max(0.0);
+        let fixed_seconds = (before - seconds / n.max(1) as f64 * examples as f64).max(0.0);
         Ended::Pilot(Pilot {
             examples: n,
-            seconds: took,
+            seconds,
             evaluation_seconds: 0.0,
-            fixed_seconds: if self.own_clock { 0.0 } else { fixed },
+            fixed_seconds,
             peak_bytes,
             disk_bytes: 0,
         })
