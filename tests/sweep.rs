@@ -215,6 +215,9 @@ fn a_sweep_is_paused_resumed_and_cancelled_from_elsewhere() {
     let again = place.run(&["sweep", "plan.toml", "--out", "root", "--quiet"]);
     assert_eq!(again.status, Some(0), "{}", again.stderr);
     assert!(results(&place).values().all(|result| !result.is_empty()));
+    // Nothing is left that could be paused.
+    assert_eq!(place.run(&["runs", "pause", "plan", "--out", "root"]).status, Some(0));
+    assert_eq!(place.run(&["sweep", "plan.toml", "--out", "root", "--quiet"]).status, Some(0));
 }
 
 #[test]

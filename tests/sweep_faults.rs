@@ -112,7 +112,7 @@ fn whatever_a_trainer_does_ends_in_a_recorded_reason() {
         assert_eq!(ran.status, Some(0), "{case}: {}", ran.stderr);
         let found = failure(case, &place);
         assert!(found.0 == kind && found.1.contains(reason), "{case}: {found:?}");
-        assert!(in_folder(place.path()).is_empty(), "{case}: something still runs");
+        wait_until(&format!("{case}: nothing runs"), LATER, || in_folder(place.path()).is_empty());
     }
 }
 
@@ -130,11 +130,41 @@ fn a_program_that_cannot_be_started_is_named() {
 #[test]
 fn what_a_trainer_leaves_running_ends_with_it() {
     let place = Place::new();
-    let fork = "(sleep 1000; echo late) &\n(setsid sleep 0.1) &\necho '{\"examples\": 800, \"loss\": 0.5}'";
+    let fork = "(sleep 1000; echo late) &\nsetsid sleep 1000 </dev/null >/dev/null 2>&1 &\necho '{\"examples\": 800, \"loss\": 0.5}'";
     script(&place, fork, "");
     let ran = sweep(&place);
     assert_eq!((ran.status, results(&place)), (Some(0), 1), "{}", ran.stderr);
     wait_until("nothing runs", LATER, || in_folder(place.path()).is_empty());
+}
+
+#[test]
+fn records_that_are_read_late_still_count() {
+    let place = Place::new();
+    let lines = "awk 'BEGIN { for (i = 8; i <= 32000; i += 8) print \"{\\\"examples\\\": \" i \", \\\"loss\\\": 0.5}\" }'";
+    script(&place, lines, "");
+    let plan = place.read("plan.toml").replace("800ex", "100000ex");
+    std::fs::write(place.path().join("plan.toml"), plan).expect("the plan is written");
+    let mut child = place.start(&["sweep", "plan.toml", "--out", "root", "--quiet"]);
+    // The process that reads is stopped for longer than a trainer's output may be silent after its end.
+    while child.try_wait().expect("it can be asked").is_none() {
+        for pid in in_folder(place.path()) {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&command).contains("\0attempt\0") {
+                let send = |name: &str| {
+                    let kill = ["-c", "kill \"$0\" \"$1\" 2>/dev/null", name, &pid.to_string()];
+                    let _ = std::process::Command::new("sh").args(kill).status();
+                };
+                send("-STOP");
+                std::thread::sleep(Duration::from_millis(450));
+                send("-CONT");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let runs = std::fs::read_dir(place.path().join("root/runs")).expect("there are trials");
+    let trial = runs.flatten().next().expect("there is one").path();
+    let result = json::read(&trial.join("result.json"));
+    assert_eq!(json::whole(&result, "/examples"), 32_000);
 }
 
 #[test]

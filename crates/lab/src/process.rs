@@ -126,6 +126,11 @@ pub fn interrupt() {
     }
 }
 
+/// Asks the attempt that this process makes to end in good order.
+pub fn ask_to_stop() {
+    ASKED.store(true, SeqCst);
+}
+
 /// The child's side of [`interrupt`]: whether it is to end in good order.
 pub fn is_asked_to_stop() -> bool {
     ASKED.load(SeqCst)

@@ -142,6 +142,26 @@ fn a_command_must_hear_of_what_varies() {
 }
 
 #[test]
+fn a_budget_in_seconds_has_no_parts() {
+    let plan = |placeholder: &str, more: &str| {
+        read(&format!(
+            "[trainer]\ncommand = [\"t\", \"{{batch}}\", \"{{lr}}\", \"{placeholder}\"]\n[batch]\nvalues = [1]\n[lr]\nvalues = [1]\n\
+             [run]\nbudget = \"60 s\"\n{more}"
+        ))
+    };
+    assert!(plan("{seconds}", "evaluate_every = \"100ex\"").is_ok());
+    for (placeholder, more, want) in [
+        ("{evaluate_every}", "", "`run.evaluate_every`"),
+        ("{seconds}", "evaluate_every = \"5%\"", "`run.evaluate_every`"),
+        ("{seconds}", "patience = \"5%\"", "`run.patience`"),
+        ("{examples}", "", "use {seconds}"),
+    ] {
+        let error = plan(placeholder, more).unwrap_err();
+        assert!(error.contains(want), "{placeholder} {more}: {error}");
+    }
+}
+
+#[test]
 fn a_plan_by_flags_reads_back_from_its_toml() {
     let file = PlanFile::parse("plan.toml", WHOLE).unwrap();
     let again = PlanFile::parse("plan.toml", &file.to_toml().unwrap()).unwrap();

@@ -58,11 +58,16 @@ impl Cli {
         );
         if !is_child {
             // Without a handler Ctrl-C still ends everything, only less tidily.
-            let _ = ctrlc::set_handler(|| {
-                if process::is_cancelled() {
+            let is_attempt = matches!(arguments.command, Command::Trial(_));
+            let _ = ctrlc::set_handler(move || {
+                if process::is_cancelled() || (is_attempt && process::is_asked_to_stop()) {
                     std::process::exit(130);
                 }
-                process::interrupt();
+                match is_attempt {
+                    // It has no runner that would ask it.
+                    true => process::ask_to_stop(),
+                    false => process::interrupt(),
+                }
             });
         }
         match commands::run(&self, &arguments) {

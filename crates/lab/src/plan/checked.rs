@@ -387,6 +387,23 @@ fn placeholders(plan: &Plan) -> Checked<()> {
             return Err(KeyProblem::new("trainer.command", problem));
         }
     }
+    let is_open = matches!(plan.budget, Budget::Seconds(_));
+    let is_part = |length: &Option<Length>| matches!(length, Some(Length::Fraction(_)));
+    if is_open
+        && (is_part(&plan.evaluate_every)
+            || (plan.evaluate_every.is_none() && used.contains("evaluate_every")))
+    {
+        let problem = "with a budget in seconds nobody knows a part of the run: write examples or epochs";
+        return Err(KeyProblem::new("run.evaluate_every", problem));
+    }
+    if is_open && is_part(&plan.patience) {
+        let problem = "with a budget in seconds nobody knows a part of the run: write examples or epochs";
+        return Err(KeyProblem::new("run.patience", problem));
+    }
+    if is_open && used.contains("examples") {
+        let problem = "{examples} is filled with the budget, which is in seconds here: use {seconds}";
+        return Err(KeyProblem::new("trainer.command", problem));
+    }
     if 1 < plan.seeds.len() && !used.contains("seed") {
         return Err(KeyProblem::new(
             "trainer.command",

@@ -7,7 +7,7 @@ use crate::LabError;
 use crate::sweep::Bracket;
 use crate::trial::{Parameter, TrainerSpec, TrialSpec, VERSION};
 use batchwise_schedule::{Examples, Length, RunLength};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What a plan does not say itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,10 +61,15 @@ impl Plan {
                 }
             }
             Grid::Sampled { values, points, skip } => {
+                let mut seen = HashSet::new();
                 for i in 0..*points {
                     let (batch, rate, setting) = self.sampled(values, skip.saturating_add(i));
                     for seed in &self.seeds {
-                        generated.trials.push(self.spec(world, batch, rate, *seed, &setting)?);
+                        let spec = self.spec(world, batch, rate, *seed, &setting)?;
+                        // Points of short lists may fall on each other.
+                        if seen.insert(spec.id()?) {
+                            generated.trials.push(spec);
+                        }
                     }
                 }
             }
@@ -199,7 +204,12 @@ impl Plan {
             Budget::Steps(steps) => (steps.saturating_mul(batch), None),
             Budget::Seconds(seconds) if is_command => (NO_END, Some(seconds)),
             Budget::Seconds(seconds) => {
-                let rate = world.examples_per_second.get(&batch).copied().unwrap_or(0.0);
+                let Some(rate) = world.examples_per_second.get(&batch) else {
+                    return Err(LabError::Input(format!(
+                        "`run.budget`: the pilot at batch {batch} measured no speed, so seconds cannot become examples: give \
+                         examples or epochs, or leave that batch size out"
+                    )));
+                };
                 (((seconds * rate) as u64).max(1), None)
             }
             Budget::Length(length) => (self.resolve(world, length, "run.budget", NO_END)?, None),

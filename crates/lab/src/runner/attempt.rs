@@ -92,7 +92,14 @@ pub fn attempt(request: &Request, make: Make<'_>, emit: Emit<'_>) -> Result<Repo
         let _ = std::fs::remove_dir_all(scratch);
     }
     report.or_else(|error| {
-        let kind = if is_disk(&error.to_string()) { EndKind::Disk } else { EndKind::Error };
+        use batchwise_train::checkpoint::CheckpointError::InUse;
+        let kind = match &error {
+            LabError::Cancelled => EndKind::Stopped,
+            // Another attempt is going on; its result will do.
+            LabError::Checkpoint(error) if matches!(error.as_ref(), InUse { .. }) => EndKind::Stopped,
+            error if is_disk(&error.to_string()) => EndKind::Disk,
+            _ => EndKind::Error,
+        };
         let end = AttemptEnd { at: now(), kind, reason: error.to_string() };
         if request.pilot.is_none() {
             // Where it cannot be written either, the parent says it.

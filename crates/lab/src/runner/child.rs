@@ -1,7 +1,7 @@
 //! A child that makes one attempt, seen from the runner.
 
 use super::request::Request;
-use super::strays::{ROOT, RUNNER};
+use super::strays::{self, ATTEMPT, ROOT, RUNNER};
 use crate::LabError;
 use crate::process::{ChildCommand, Message, PRUNE, STOP};
 use nix::sys::signal::{Signal, killpg};
@@ -11,7 +11,11 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
+
+/// Numbers the attempts of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What a child did.
 pub(super) enum Heard {
@@ -39,11 +43,14 @@ impl Running {
     ) -> Result<Self, LabError> {
         let text = serde_json::to_string(request).map_err(|error| LabError::protocol(error.to_string()))?;
         let threads = request.threads.to_string();
+        let mark =
+            format!("{}.{}", request.runner.as_deref().unwrap_or_default(), NEXT.fetch_add(1, Relaxed));
         let mut child = Command::new(&command.program)
             .args(&command.arguments)
             .env("RAYON_NUM_THREADS", &threads)
             .env("CANDLE_BARRIER_POOL_SPIN_LIMIT", "0")
             .env(ROOT, &request.root)
+            .env(ATTEMPT, &mark)
             .env(RUNNER, request.runner.as_deref().unwrap_or_default())
             .process_group(0)
             .stdin(Stdio::piped())
@@ -58,7 +65,7 @@ impl Running {
         }
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let heard = heard.clone();
-        std::thread::spawn(move || listen(child, key, &heard));
+        std::thread::spawn(move || listen(child, key, &mark, &heard));
         Ok(Self { group, stdin })
     }
 
@@ -90,7 +97,7 @@ impl Running {
 }
 
 /// Passes on what a child says, and how it ended.
-fn listen(mut child: Child, key: usize, heard: &Sender<(usize, Heard)>) {
+fn listen(mut child: Child, key: usize, mark: &str, heard: &Sender<(usize, Heard)>) {
     let stderr = child.stderr.take();
     let words = std::thread::spawn(move || stderr.map(last_lines).unwrap_or_default());
     if let Some(stdout) = child.stdout.take() {
@@ -110,6 +117,8 @@ fn listen(mut child: Child, key: usize, heard: &Sender<(usize, Heard)>) {
     let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
     let _ = killpg(pid, Signal::SIGKILL);
     let status = child.wait().ok();
+    // What has left the group still carries the attempt's mark.
+    strays::end_marked(|variable| variable == format!("{ATTEMPT}={mark}").as_bytes());
     let _ = heard.send((key, Heard::Ended(status, words.join().unwrap_or_default())));
 }
 

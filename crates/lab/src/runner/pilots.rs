@@ -4,6 +4,7 @@ use super::child::{Heard, Running};
 use super::predict::{Known, Pilots, parameters_in_words};
 use super::request::{Pilot, Report, Request};
 use super::settings::Settings;
+use super::sweep::oom_kills;
 use crate::LabError;
 use crate::output::write_whole;
 use crate::plan::Plan;
@@ -37,12 +38,18 @@ pub(super) fn run(
     runner: &str,
     note: &mut dyn FnMut(String),
 ) -> Result<Pilots, LabError> {
-    let code = trials.first().map_or_else(String::new, |spec| spec.code.clone());
-    let mut pilots = Pilots { jobs: settings.jobs, threads: plan.limits.threads, code, known: Vec::new() };
+    let mut pilots = Pilots {
+        jobs: settings.jobs,
+        threads: plan.limits.threads,
+        code: trials.first().map_or_else(String::new, |spec| spec.code.clone()),
+        trainer: trials.first().map(|spec| spec.trainer.clone()),
+        memory: settings.memory_is_given.then_some(settings.memory),
+        known: Vec::new(),
+    };
     let path = settings.root.sweep(&plan.name).join("pilots.json");
     if let Ok(text) = fs::read(&path)
         && let Ok(before) = serde_json::from_slice::<Pilots>(&text)
-        && (before.jobs, before.threads, &before.code) == (pilots.jobs, pilots.threads, &pilots.code)
+        && (Pilots { known: Vec::new(), ..before.clone() }) == pilots
     {
         pilots.known = before.known.into_iter().filter(|known| known.pilot.is_ok()).collect();
     }
@@ -116,6 +123,7 @@ enum Ended {
 
 /// The same pilot as often as there will be trials at once: like trials share caches and memory as these do.
 fn at_once(request: &Request, settings: &Settings) -> Result<Ended, LabError> {
+    let oom_kills = oom_kills();
     let (sender, receiver) = channel();
     let mut going = HashMap::new();
     for key in 0..usize::try_from(settings.jobs).unwrap_or(1) {
@@ -154,6 +162,11 @@ fn at_once(request: &Request, settings: &Settings) -> Result<Ended, LabError> {
                     }
                     None if words.contains("memory allocation of") => {
                         wrong = Some(Ended::OutOfMemory(no_last_word()));
+                    }
+                    Some(Ok(Report::Ended(end)))
+                        if end.kind == EndKind::Killed && oom_kills < self::oom_kills() =>
+                    {
+                        wrong = Some(Ended::OutOfMemory("the system ended it for want of memory".to_owned()));
                     }
                     Some(Ok(Report::Ended(end))) => wrong = Some(Ended::Failed(end.reason)),
                     Some(Ok(Report::Result { .. })) => {

@@ -1,7 +1,7 @@
 //! What trials will take, from pilots: short runs at each batch size, as many at once as there will be.
 
 use super::request::Pilot;
-use crate::trial::TrialSpec;
+use crate::trial::{TrainerSpec, TrialSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,6 +27,10 @@ pub struct Pilots {
     pub threads: u64,
     /// Version of the code that trains.
     pub code: String,
+    /// What trains.
+    pub trainer: Option<TrainerSpec>,
+    /// Bytes that the user allows all trials together.
+    pub memory: Option<u64>,
     /// One for each batch size and setting.
     pub known: Vec<Known>,
 }

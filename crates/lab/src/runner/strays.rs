@@ -10,27 +10,46 @@ pub(super) const ROOT: &str = "BATCHWISE_ROOT";
 /// Names the runner to all processes of a sweep.
 pub(super) const RUNNER: &str = "BATCHWISE_RUNNER";
 
-/// Ends what runs for earlier runners of this root: they are gone, since this one holds the lock. How many there were.
-pub(super) fn end_strays(root: &Root, runner: &str) -> usize {
-    use nix::sys::signal::{Signal, kill};
-    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
-    let of_root = format!("{ROOT}={}", root.folder().display());
+/// Names the attempt to all that it starts.
+pub(super) const ATTEMPT: &str = "BATCHWISE_ATTEMPT";
+
+/// Ends what runs for earlier runners of this root: they are gone, since this one holds the lock.
+pub(super) fn end_strays(root: &Root, runner: &str) {
+    let folder = root.folder().display();
+    // Pilots have a root of their own below.
+    let (of_root, below) = (format!("{ROOT}={folder}"), format!("{ROOT}={folder}/"));
     let own = format!("{RUNNER}={runner}");
-    let mut n = 0;
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
-        let mut variables = environment.split(|byte| *byte == 0);
-        let has = |wanted: &str| variables.clone().any(|variable| variable == wanted.as_bytes());
-        let is_stray = has(&of_root) && !has(&own) && variables.any(|v| v.starts_with(RUNNER.as_bytes()));
-        if is_stray && pid != std::process::id() as i32 {
-            let _ = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
-            n += 1;
+    for (pid, environment) in environments() {
+        let has = |wanted: &dyn Fn(&[u8]) -> bool| environment.split(|byte| *byte == 0).any(wanted);
+        let is_of_root = has(&|v| v == of_root.as_bytes() || v.starts_with(below.as_bytes()));
+        if is_of_root && has(&|v| v.starts_with(RUNNER.as_bytes())) && !has(&|v| v == own.as_bytes()) {
+            end(pid);
         }
     }
-    n
+}
+
+/// Ends every process whose environment holds a variable of which `is_mark` says so.
+pub(super) fn end_marked(is_mark: impl Fn(&[u8]) -> bool) {
+    for (pid, environment) in environments() {
+        if environment.split(|byte| *byte == 0).any(&is_mark) {
+            end(pid);
+        }
+    }
+}
+
+/// The environments of other processes that may be read, where the system shows them.
+fn environments() -> impl Iterator<Item = (i32, Vec<u8>)> {
+    let own = std::process::id().to_string();
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(move |entry| {
+        let name = entry.file_name();
+        let name = name.to_str().filter(|name| *name != own)?;
+        let pid = name.parse().ok()?;
+        Some((pid, std::fs::read(entry.path().join("environ")).ok()?))
+    })
+}
+
+fn end(pid: i32) {
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
 }
 
 /// Records of a trial's open attempts that their runner is gone. Attempts that no runner asked for are left alone.

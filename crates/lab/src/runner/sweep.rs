@@ -182,6 +182,13 @@ struct Sweep<'a> {
     going: HashMap<usize, Going>,
     generated: Generated,
     micro: HashMap<String, u64>,
+    /// Bytes that a trial is given beyond its prediction, which was too low.
+    grants: HashMap<String, u64>,
+    /// Ends of attempts that count against a trial but not in this sweep, and those that left no log.
+    forgiven: HashMap<String, usize>,
+    lost: HashMap<String, usize>,
+    /// Rungs at which trials are to be stopped.
+    verdicts: HashMap<String, f64>,
     next_key: usize,
     n_done: usize,
     n_failed: usize,
@@ -226,6 +233,10 @@ impl<'a> Sweep<'a> {
             going: HashMap::new(),
             generated: Generated::default(),
             micro: HashMap::new(),
+            grants: HashMap::new(),
+            forgiven: HashMap::new(),
+            lost: HashMap::new(),
+            verdicts: HashMap::new(),
             next_key: 0,
             n_done: 0,
             n_failed: 0,
@@ -328,7 +339,7 @@ impl<'a> Sweep<'a> {
                 }
                 self.start_some()?;
             }
-            if self.going.is_empty() && (stop.is_some() || (self.queue.is_empty() && !self.is_paused)) {
+            if self.going.is_empty() && (stop.is_some() || self.queue.is_empty()) {
                 break;
             }
             if shown_at.is_none_or(|at| TABLE <= at.elapsed()) {
@@ -399,7 +410,7 @@ impl<'a> Sweep<'a> {
         if let Some(result) = folder.result()? {
             self.n_done += 1;
             self.scores.insert(id.clone(), Score::of(spec, &result));
-            self.remember_rungs(&folder, spec, &result)?;
+            self.remember_rungs(&folder, spec, Some(&result))?;
             store(&id);
             return Ok(true);
         }
@@ -412,8 +423,13 @@ impl<'a> Sweep<'a> {
                 return Ok(true);
             }
             self.control.want(&id)?;
+            self.forgiven.insert(id.clone(), failures(&folder)?);
             let path = folder.path("failed.json");
             fs::remove_file(&path).map_err(|source| LabError::io("remove", &path, source))?;
+        }
+        self.remember_rungs(&folder, spec, None)?;
+        if let Some(micro_batch) = micro_batch_after_memory(&folder)? {
+            self.micro.insert(id.clone(), micro_batch);
         }
         self.queue.push(Waiting { id, spec: spec.clone(), order });
         Ok(false)
@@ -527,7 +543,8 @@ impl<'a> Sweep<'a> {
             };
             (!is_first, by, waiting.order)
         };
-        let fits = |waiting: &Waiting| self.going.is_empty() || self.bytes_of(&waiting.spec) <= free;
+        let fits =
+            |waiting: &Waiting| self.going.is_empty() || self.bytes_of(&waiting.id, &waiting.spec) <= free;
         let candidates = self.queue.iter().enumerate().filter(|(_, waiting)| fits(waiting));
         let before = |a: &(bool, f64, usize), b: &(bool, f64, usize)| {
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
@@ -536,7 +553,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// Bytes that a trial is believed to take: its pilot's peak with a margin, or its share.
-    fn bytes_of(&self, spec: &TrialSpec) -> u64 {
+    fn bytes_of(&self, id: &str, spec: &TrialSpec) -> u64 {
+        if let Some(bytes) = self.grants.get(id) {
+            return *bytes;
+        }
         match self.pilots.cost(spec).and_then(|cost| cost.bytes) {
             Some(bytes) => bytes + bytes / 20 + (4 << 20),
             None => self.settings.memory / self.settings.jobs.max(1),
@@ -545,7 +565,7 @@ impl<'a> Sweep<'a> {
 
     fn start(&mut self, waiting: Waiting) -> Result<(), LabError> {
         let Waiting { id, spec, order } = waiting;
-        let bytes = self.bytes_of(&spec);
+        let bytes = self.bytes_of(&id, &spec);
         let usual = self.pilots.of(&spec).map_or(spec.batch, |known| known.micro_batch);
         let micro_batch = self.micro.get(&id).copied().unwrap_or(usual);
         let limits = &self.plan.limits;
@@ -627,7 +647,11 @@ impl<'a> Sweep<'a> {
         let at = if *unit == RungUnit::Seconds { seconds } else { examples as f64 };
         let group: Group = (going.spec.batch, parameters_in_words(&going.spec));
         if let Some(rung) = rungs.observe(&group, &going.id, at, value) {
-            going.child.prune(rung);
+            self.verdicts.insert(going.id.clone(), rung);
+        }
+        // One that was killed before it could obey is told again, once it is there again.
+        if let Some(rung) = self.verdicts.get(&going.id).filter(|rung| **rung <= at) {
+            going.child.prune(*rung);
         }
     }
 
@@ -640,18 +664,33 @@ impl<'a> Sweep<'a> {
             self.settle_result(&going, &result, differs);
             return Ok(());
         }
+        let was_oom = going.oom_kills < oom_kills();
         let end = match (&going.cut, &going.report) {
+            // The system took the trainer and left the attempt, which cannot know why.
+            (None, Some(Ok(Report::Ended(end))))
+                if was_oom && end.kind == EndKind::Killed && end.reason.contains("signal 9") =>
+            {
+                let reason = "the system ended it for want of memory".to_owned();
+                let end = AttemptEnd { kind: EndKind::Memory, reason, ..end.clone() };
+                if let Some(log) = &going.log {
+                    folder.write_end(log, &end)?;
+                }
+                end
+            }
             (None, Some(Ok(Report::Ended(end)))) => end.clone(),
             (cut, report) => {
                 let (kind, reason) = match (cut, report) {
                     (Some(cut), _) => cut.clone(),
                     (None, Some(Err(text))) if is_disk(text) => (EndKind::Disk, text.clone()),
                     (None, Some(Err(text))) => (EndKind::Error, text.clone()),
-                    _ => died(status, words, oom_kills() > going.oom_kills),
+                    _ => died(status, words, was_oom),
                 };
                 let end = AttemptEnd { at: now(), kind, reason };
-                if let Some(log) = log_of(&folder, &going)? {
-                    folder.write_end(&log, &end)?;
+                match log_of(&folder, &going)? {
+                    Some(log) => folder.write_end(&log, &end)?,
+                    // It did not come as far as its log.
+                    None if end.kind.counts() => *self.lost.entry(going.id.clone()).or_default() += 1,
+                    None => {}
                 }
                 end
             }
@@ -664,7 +703,7 @@ impl<'a> Sweep<'a> {
         &mut self,
         folder: &TrialFolder,
         spec: &TrialSpec,
-        result: &TrialResult,
+        result: Option<&TrialResult>,
     ) -> Result<(), LabError> {
         let Some((rungs, unit)) = &mut self.rungs else { return Ok(()) };
         let group: Group = (spec.batch, parameters_in_words(spec));
@@ -672,12 +711,15 @@ impl<'a> Sweep<'a> {
             for line in folder.log(&log)? {
                 let LogLine::Evaluation { seconds, evaluation } = line else { continue };
                 let at = if *unit == RungUnit::Seconds { seconds } else { evaluation.examples as f64 };
-                if let Some(value) = evaluation.get(spec.judge.field) {
-                    rungs.observe(&group, folder.id(), at, value);
+                let value = evaluation.get(spec.judge.field);
+                if let Some(rung) = value.and_then(|value| rungs.observe(&group, folder.id(), at, value)) {
+                    self.verdicts.insert(folder.id().to_owned(), rung);
                 }
             }
         }
-        end_at_rungs(rungs, &group, folder.id(), result);
+        if let Some(result) = result {
+            end_at_rungs(rungs, &group, folder.id(), result);
+        }
         Ok(())
     }
 
@@ -699,7 +741,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn settle_end(&mut self, going: Going, folder: &TrialFolder, end: AttemptEnd) -> Result<(), LabError> {
-        let Going { id, spec, order, micro_batch, .. } = going;
+        let Going { id, spec, order, micro_batch, bytes, .. } = going;
         let label = spec.label();
         let mut say = |again: bool, end: &AttemptEnd| {
             let (kind, reason) = (end.kind, end.reason.clone());
@@ -720,13 +762,8 @@ impl<'a> Sweep<'a> {
             }
             _ => {}
         }
-        let failures = folder
-            .record()?
-            .attempts
-            .iter()
-            .filter_map(|a| a.end.as_ref())
-            .filter(|e| e.kind.counts())
-            .count();
+        let failures = (failures(folder)? + self.lost.get(&id).copied().unwrap_or(0))
+            .saturating_sub(self.forgiven.get(&id).copied().unwrap_or(0));
         let can_shrink = match &spec.trainer {
             TrainerSpec::Workload { .. } => true,
             TrainerSpec::Command { command, .. } => command.iter().any(|a| a.contains("{micro_batch}")),
@@ -734,9 +771,13 @@ impl<'a> Sweep<'a> {
         let mut again = (failures as u64) <= self.plan.limits.retries
             && !matches!(end.kind, EndKind::Cancelled | EndKind::NoResult | EndKind::Output | EndKind::Time);
         if end.kind == EndKind::Memory {
-            // Not a matter of luck: only a smaller micro-batch helps, and that changes nothing else.
-            again = can_shrink && 1 < micro_batch;
-            if again {
+            // Not a matter of luck. Where it was given less than there is, its prediction was too low; else only a smaller
+            // micro-batch helps, and that changes nothing else.
+            let can_grow = self.settings.memory_is_given && bytes < self.settings.memory;
+            again = can_grow || (can_shrink && 1 < micro_batch);
+            if can_grow {
+                self.grants.insert(id.clone(), bytes.saturating_mul(2).min(self.settings.memory));
+            } else if again {
                 self.micro.insert(id.clone(), micro_batch.div_ceil(2));
             }
         }
@@ -825,6 +866,25 @@ fn end_at_rungs(rungs: &mut Rungs, group: &Group, trial: &str, result: &TrialRes
     }
 }
 
+/// Attempts whose ends count against a trial.
+fn failures(folder: &TrialFolder) -> Result<usize, LabError> {
+    let record = folder.record()?;
+    Ok(record.attempts.iter().filter_map(|a| a.end.as_ref()).filter(|end| end.kind.counts()).count())
+}
+
+/// The micro-batch to go on with where the last attempt took more memory than there is.
+fn micro_batch_after_memory(folder: &TrialFolder) -> Result<Option<u64>, LabError> {
+    let Some(log) = folder.logs()?.pop() else { return Ok(None) };
+    if folder.end(&log)?.is_none_or(|end| end.kind != EndKind::Memory) {
+        return Ok(None);
+    }
+    let begin = folder.log(&log)?.into_iter().find_map(|line| match line {
+        LogLine::Begin(begin) => Some(begin.micro_batch),
+        _ => None,
+    });
+    Ok(begin.map(|micro_batch| micro_batch.div_ceil(2)))
+}
+
 /// How a child ended that had no last word.
 fn died(status: Option<ExitStatus>, words: &str, was_oom: bool) -> (EndKind, String) {
     let words = words.trim();
@@ -856,7 +916,7 @@ fn log_of(folder: &TrialFolder, going: &Going) -> Result<Option<String>, LabErro
 }
 
 /// How many processes the system has ended for want of memory, as far as it tells.
-fn oom_kills() -> u64 {
+pub(super) fn oom_kills() -> u64 {
     let count = |path: &str, key: &str| {
         let text = fs::read_to_string(path).ok()?;
         text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok())

@@ -85,7 +85,10 @@ pub(super) fn run(attempt: &mut Attempt<'_>, make: Make<'_>, start: Instant) -> 
     let rung = process::asked_rung().filter(|_| outcome.stopped == Some(Stopped::Pruned));
     let (end, at_end) = match (outcome.diverged, outcome.ended, rung) {
         (Some(why), ..) => (EndOfTrial::Diverged { why }, last),
-        (None, _, Some(rung)) => (EndOfTrial::Pruned { rung }, marks.cut(rung as u64)),
+        (None, _, Some(rung)) if spec.pruning_counts_examples() => {
+            (EndOfTrial::Pruned { rung }, marks.cut(rung.ceil() as u64))
+        }
+        (None, _, Some(rung)) => (EndOfTrial::Pruned { rung }, last),
         (None, Some(Stop::Target), None) => (EndOfTrial::Target, last),
         (None, Some(_), None) => (EndOfTrial::Patience, last),
         (None, None, None) => (EndOfTrial::Finished, last),

@@ -84,10 +84,11 @@ impl EndKind {
         }
     }
 
-    /// Whether it counts against the trial: the machine's faults and the user's wishes do not.
+    /// Whether it counts against the trial: the machine's faults and the user's wishes do not, nor does want of memory, to
+    /// which a smaller micro-batch is the answer.
     #[must_use]
     pub const fn counts(self) -> bool {
-        !matches!(self, Self::RunnerGone | Self::Stopped | Self::Cancelled | Self::Disk)
+        !matches!(self, Self::RunnerGone | Self::Stopped | Self::Cancelled | Self::Disk | Self::Memory)
     }
 }
 

@@ -47,8 +47,9 @@ pub(super) fn run(attempt: &mut Attempt<'_>, start: Instant) -> Result<Ended, La
         Why::Exited(status) => status,
         _ => trainer.end(GRACE),
     };
-    let peak = run.bytes.or_else(spawn::peak_of_children);
-    let last_words = trainer.last_words();
+    // What it told; else the most that the largest of its processes held, or all of them together when looked at.
+    let peak = run.bytes.or_else(|| spawn::peak_of_children().max(run.resident));
+    let last_words = trainer.last_words(LINGER);
     run.settle(why, status, peak, &last_words)
 }
 
@@ -74,6 +75,8 @@ struct Run<'a, 'b> {
     n_lines: u64,
     /// The largest that the trainer told.
     bytes: Option<u64>,
+    /// The most that all of its processes were seen to hold together, where that was looked at.
+    resident: Option<u64>,
     printed: u64,
     /// The first lines that were no records.
     texts: Vec<String>,
@@ -117,6 +120,7 @@ impl<'a, 'b> Run<'a, 'b> {
             walls: (0.0, 0.0),
             n_lines: 0,
             bytes: None,
+            resident: None,
             printed: 0,
             texts: Vec::new(),
             diverged: None,
@@ -128,14 +132,29 @@ impl<'a, 'b> Run<'a, 'b> {
     /// Reads until there is a reason to stop.
     fn follow(&mut self, trainer: &mut Trainer) -> Result<Why, LabError> {
         let (mut heard_at, mut looked_at) = (Instant::now(), Instant::now());
-        let mut ended: Option<(Option<ExitStatus>, Instant)> = None;
+        let mut ended: Option<ExitStatus> = None;
+        // How long its output was waited for in vain after its end: what is on its way is taken however late this process
+        // comes to it, but something that it left running may hold the output open.
+        let mut waited = Duration::ZERO;
+        let mut is_closed = false;
         loop {
-            match trainer.hear(TICK) {
+            let patience = if ended.is_some() { LINGER.saturating_sub(waited) } else { TICK };
+            let heard = match trainer.hear(Duration::ZERO) {
+                Heard::Nothing => {
+                    let since = Instant::now();
+                    let heard = trainer.hear(patience);
+                    waited += if ended.is_some() { since.elapsed() } else { Duration::ZERO };
+                    heard
+                }
+                heard => heard,
+            };
+            match heard {
                 Heard::Line(bytes) => {
                     heard_at = Instant::now();
                     if let Some(why) = self.take(&bytes)? {
                         return Ok(why);
                     }
+                    self.attempt.fail_if_unwritten()?;
                     // A trainer that prints without a pause is looked at all the same.
                     if looked_at.elapsed() < LOOK {
                         continue;
@@ -146,32 +165,33 @@ impl<'a, 'b> Run<'a, 'b> {
                     return Ok(Why::Cut(EndKind::Output, reason));
                 }
                 Heard::End => {
-                    let status = ended.map_or_else(|| trainer.wait(GRACE), |(status, _)| status);
-                    return Ok(Why::Exited(status));
+                    // As a rule it ends at once. One that only closed its output goes on under the usual limits.
+                    let nap = if is_closed { TICK } else { LINGER };
+                    is_closed = true;
+                    if let Some(status) = ended.or_else(|| trainer.wait(nap)) {
+                        return Ok(Why::Exited(Some(status)));
+                    }
                 }
+                Heard::Nothing if ended.is_some() && LINGER <= waited => return Ok(Why::Exited(ended)),
                 Heard::Nothing => {}
             }
-            if ended.is_none()
-                && let Some(status) = trainer.has_ended()
-            {
-                ended = Some((Some(status), Instant::now()));
-            }
-            if let Some((status, at)) = ended
-                && LINGER < at.elapsed()
-            {
-                return Ok(Why::Exited(status));
+            if ended.is_none() {
+                ended = trainer.has_ended();
             }
             looked_at = Instant::now();
-            if let Some(why) = self.over_limit(trainer, heard_at) {
+            if self.attempt.request.pilot.is_some() || self.attempt.request.limit_bytes.is_some() {
+                self.resident = self.resident.max(trainer.resident_bytes());
+            }
+            if let Some(why) = self.over_limit(heard_at) {
                 return Ok(why);
             }
         }
     }
 
     /// Time, silence, memory, and what the parent wants.
-    fn over_limit(&self, trainer: &Trainer, heard_at: Instant) -> Option<Why> {
+    fn over_limit(&self, heard_at: Instant) -> Option<Why> {
         let request = self.attempt.request;
-        if process::is_asked_to_stop() {
+        if process::is_asked_to_stop() || process::is_cancelled() {
             let reason = "stopped; a trainer that stores where it was goes on from there".to_owned();
             return Some(Why::Cut(EndKind::Stopped, reason));
         }
@@ -195,7 +215,7 @@ impl<'a, 'b> Run<'a, 'b> {
             return Some(Why::Cut(EndKind::Silent, reason));
         }
         let limit = request.limit_bytes?;
-        let bytes = trainer.resident_bytes()?;
+        let bytes = self.resident?;
         (limit < bytes).then(|| {
             let (bytes, limit) = (crate::bytes::human(bytes), crate::bytes::human(limit));
             Why::Cut(EndKind::Memory, format!("it took {bytes} of the {limit} it was given"))
@@ -374,7 +394,7 @@ impl<'a, 'b> Run<'a, 'b> {
         };
         let at_end = match end {
             EndOfTrial::Pruned { rung } if self.attempt.spec.pruning_counts_examples() => {
-                self.marks.cut(rung as u64)
+                self.marks.cut(rung.ceil() as u64)
             }
             _ => self.at_end(&line),
         };
@@ -468,7 +488,8 @@ impl<'a, 'b> Run<'a, 'b> {
             seconds,
             evaluation_seconds: 0.0,
             fixed_seconds,
-            peak_bytes,
+            // Enforced is what all processes hold together, which may be more than it told.
+            peak_bytes: peak_bytes.max(self.resident),
             disk_bytes: 0,
         })
     }

@@ -1,6 +1,6 @@
 //! Another program as a child that ends with this one.
 
-use super::super::attempt::Attempt;
+use super::super::attempt::{Attempt, is_disk};
 use super::{LONGEST, PROTOCOL};
 use crate::LabError;
 use crate::trial::EndKind;
@@ -12,6 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The longest line that is read, in bytes.
@@ -26,6 +27,7 @@ pub(super) struct Trainer {
     child: Child,
     heard: Receiver<Heard>,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    listener: JoinHandle<()>,
 }
 
 /// What was heard of a trainer.
@@ -72,8 +74,8 @@ impl Trainer {
         std::thread::spawn(move || read_lines(stdout, &sender));
         let last_words = Arc::new(Mutex::new(VecDeque::new()));
         let words = Arc::clone(&last_words);
-        std::thread::spawn(move || keep_last(stderr, &words));
-        Ok(Self { child, heard, last_words })
+        let listener = std::thread::spawn(move || keep_last(stderr, &words));
+        Ok(Self { child, heard, last_words, listener })
     }
 
     /// The next line, if one comes in time.
@@ -90,9 +92,9 @@ impl Trainer {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits for its end, which its closed output announces; where it does not come, ends it.
-    pub(super) fn wait(&mut self, grace: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + grace;
+    /// Waits a while for its end, which its closed output announces.
+    pub(super) fn wait(&mut self, most: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + most;
         let mut nap = Duration::from_micros(200);
         while Instant::now() < until {
             if let Some(status) = self.has_ended() {
@@ -101,7 +103,7 @@ impl Trainer {
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(20));
         }
-        self.end(Duration::ZERO)
+        self.has_ended()
     }
 
     /// Asks it to end, and ends it where it does not.
@@ -120,8 +122,12 @@ impl Trainer {
         self.child.wait().ok()
     }
 
-    /// The last lines it wrote to standard error.
-    pub(super) fn last_words(&self) -> String {
+    /// The last lines it wrote to standard error, which may take a moment to come.
+    pub(super) fn last_words(&self, most: Duration) -> String {
+        let until = Instant::now() + most;
+        while !self.listener.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
         words.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
@@ -131,6 +137,14 @@ impl Trainer {
         let pages = group_pages(self.child.id())?;
         let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten()?;
         Some(pages.saturating_mul(u64::try_from(page).ok()?))
+    }
+}
+
+/// An early return must not leave it running.
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -226,6 +240,7 @@ pub(super) fn in_words(status: ExitStatus, last_words: &str) -> (EndKind, String
         words => format!(": {}", tail(words)),
     };
     match (status.signal(), status.code()) {
+        _ if is_disk(last_words) => (EndKind::Disk, format!("its disk is full{words}")),
         (Some(signal), _) => (EndKind::Killed, format!("signal {signal} ended it{words}")),
         (_, Some(127)) => (EndKind::Error, format!("it cannot be started{words}")),
         (_, code) => (EndKind::Error, format!("it ended with status {}{words}", code.unwrap_or(-1))),

@@ -85,7 +85,7 @@ fn named(name: &str, value: &str) {
 }
 
 /// Four digits; nothing where there is no number.
-fn digits(value: Option<f64>) -> String {
+pub(super) fn digits(value: Option<f64>) -> String {
     let Some(value) = value else { return String::new() };
     let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
     let size = rounded.abs();

@@ -200,7 +200,7 @@ fn dry_run(cli: &Cli, options: &Options, read: Read, how: &How) -> Result<(), La
         rows.push(vec![
             spec.id()?,
             spec.batch.to_string(),
-            format!("{:.4}", spec.learning_rate),
+            super::runs::digits(Some(spec.learning_rate)),
             spec.seed.to_string(),
             parameters.join(" "),
             view::examples(spec.examples),

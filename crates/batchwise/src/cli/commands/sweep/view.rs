@@ -40,11 +40,14 @@ impl View {
             Event::Done { trial, result } => self.line(&format!("{:>9}  {trial}: {result}", "done")),
             Event::Ended { trial, kind, reason, again } => {
                 let next = match (again, kind) {
-                    (true, EndKind::Memory) => "; again with half the micro-batch",
+                    (true, EndKind::Memory) => "; again with more memory or half the micro-batch",
                     (true, _) => "; again",
                     (false, _) => "; given up",
                 };
-                let reason = reason.lines().next().unwrap_or_default();
+                // Of a traceback the last line says it.
+                let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+                let (first, last) = (lines.next().unwrap_or_default(), lines.next_back());
+                let reason = last.map_or_else(|| first.to_owned(), |last| format!("{first} … {last}"));
                 self.line(&format!("{:>9}  {trial}: {reason}{next}", kind.name()));
             }
             Event::Table(table) => self.table(&table),

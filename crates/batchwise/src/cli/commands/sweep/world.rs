@@ -168,7 +168,14 @@ fn hashes(
 ) -> Result<BTreeMap<String, String>, LabError> {
     let named: Vec<&String> = match files {
         Some(files) => files.iter().collect(),
-        None => command.iter().skip(1).filter(|argument| folder.join(argument).is_file()).collect(),
+        None => {
+            let is_own = |(i, argument): &(usize, &String)| {
+                // The program itself where it lies beside the plan; an interpreter is not the trainer.
+                let is_candidate = 0 < *i || (argument.contains('/') && Path::new(argument).is_relative());
+                is_candidate && folder.join(argument).is_file()
+            };
+            command.iter().enumerate().filter(is_own).map(|(_, argument)| argument).collect()
+        }
     };
     let hash = |name: &&String| {
         let path = folder.join(name);
