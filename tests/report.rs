@@ -3,8 +3,10 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use tests::program::program;
 use tests::{Place, json};
 
 /// Each figure and what must stand at its axes.
@@ -54,11 +56,14 @@ fn browser() -> Option<&'static str> {
     })
 }
 
-/// Opens the report; returns standard output and standard error, or `None` without a browser.
+/// Opens the report of the advice; returns standard output and standard error, or `None` without a browser.
 fn open(arguments: &[&str]) -> Option<(String, String)> {
-    let place = &advised().0;
+    open_page(&advised().0.path().join("out/report.html"), arguments)
+}
+
+/// Opens a page, likewise.
+fn open_page(page: &Path, arguments: &[&str]) -> Option<(String, String)> {
     let profile = tempfile::tempdir().expect("a temporary folder");
-    let page = place.path().join("out/report.html");
     let output = Command::new(browser()?)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
@@ -140,4 +145,39 @@ fn the_page_is_drawn_on_a_laptop_screen() {
     let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
     assert_eq!((side(16), side(20)), (1280, 800));
     assert!(20_000 < png.len(), "{} bytes: the page looks empty", png.len());
+}
+
+/// A sweep of simulated trainers, one of whose hyper-parameters is markup.
+fn swept() -> Place {
+    let place = Place::new();
+    let line = "exec \\\"$1\\\" simulate --batch $2 --lr $3 --seed $4 --examples 4000 --evaluate-every 100 --modes 20";
+    let plan = format!(
+        "seeds = 2\n[trainer]\ncommand = [\"sh\", \"-c\", \"{line}\", \"{{note}}\", \"{}\", \"{{batch}}\", \"{{lr}}\", \
+         \"{{seed}}\"]\n[batch]\nvalues = [1, 4, 16, 64]\n[lr]\nstart = 0.4\n[parameters]\n\
+         note = \"<script>alert(1)</script><img src=x onerror=alert(2)>\"\n[run]\nbudget = \"4000ex\"\n\
+         target = \"loss <= 0.3\"\n",
+        program().display()
+    );
+    std::fs::write(place.path().join("plan.toml"), plan).expect("the plan is written");
+    let ran = place.run(&["sweep", "plan.toml", "--out", "root", "--quiet"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    place
+}
+
+#[test]
+fn the_browser_shows_a_sweep_and_obeys_nothing_in_it() {
+    let place = swept();
+    let file = place.path().join("root/sweeps/plan/report.html");
+    let Some((page, complaints)) = open_page(&file, &["--dump-dom"]) else { return };
+    let figures: Vec<&str> =
+        page.split("<figure ").skip(1).map(|rest| element(rest, "<svg", "</svg>")).collect();
+    assert!(6 <= figures.len(), "{} figures", figures.len());
+    for figure in &figures {
+        assert!(!figure.contains("NaN") && !figure.contains("inf"), "a number that is none: {figure}");
+    }
+    assert!(figures.len() <= page.matches("<table").count(), "each figure has its table");
+    assert!(page.contains("&lt;script&gt;alert(1)"), "the hyper-parameter is shown");
+    assert!(!page.contains("<script>alert") && !page.contains("<img"), "and is no markup");
+    let console: Vec<&str> = complaints.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(console.is_empty(), "the console says {console:#?}");
 }
