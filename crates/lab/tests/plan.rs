@@ -236,7 +236,7 @@ fn truth(spec: &TrialSpec, best: f64, top: f64) -> Score {
     }
     let off = (spec.learning_rate / best).ln();
     let examples = 1000.0 * (1.0 + off * off);
-    if examples < 30_000.0 { Score::Value(examples) } else { Score::NotReached }
+    if examples < 30_000.0 { Score::Value(examples) } else { Score::NotReached(examples) }
 }
 
 proptest! {

@@ -7,8 +7,9 @@ use crate::trial::{EndOfTrial, TrialResult, TrialSpec};
 pub enum Score {
     /// Examples to the target, or the judged value as a loss.
     Value(f64),
-    /// The target was not reached: too slow, or stopped early.
-    NotReached,
+    /// The target was not reached: too slow, or stopped early. The judged value that it came to, as a loss; NaN where there
+    /// is none.
+    NotReached(f64),
     /// It diverged: too large a learning rate.
     Diverged,
     /// It was given up for reasons that say nothing of its learning rate.
@@ -22,7 +23,9 @@ impl Score {
         match (&result.end, spec.target, result.reached) {
             (_, Some(_), Some(reached)) => Self::Value(reached.examples.value),
             (EndOfTrial::Diverged { .. }, ..) => Self::Diverged,
-            (EndOfTrial::Pruned { .. }, ..) | (_, Some(_), None) => Self::NotReached,
+            (EndOfTrial::Pruned { .. }, ..) | (_, Some(_), None) => {
+                Self::NotReached(result.get(spec.judge.field).map_or(f64::NAN, |v| spec.judge.as_loss(v)))
+            }
             (_, None, _) => {
                 let value = result.get(spec.judge.field).filter(|value| value.is_finite());
                 value.map_or(Self::Diverged, |value| Self::Value(spec.judge.as_loss(value)))
@@ -63,11 +66,16 @@ pub(super) fn judge(rungs: &[Rung], may_widen: bool) -> Standing {
     };
     let best = (0..rungs.len()).filter_map(|i| Some((i, merit(rungs[i])?))).min_by(|a, b| a.1.order(&b.1));
     let (below, above) = match best {
-        // None got anywhere: away from those that diverge, towards larger ones where the largest is only slow.
-        None => {
-            let diverges = |rung: &[Score]| rung.contains(&Score::Diverged);
-            (diverges(first), !diverges(last) && last.contains(&Score::NotReached))
-        }
+        // None got there: towards those that came closest; where that is not known, away from those that diverge and
+        // towards larger ones where the largest is only slow.
+        None => match closest(&rungs) {
+            Some(i) => (i == 0, i + 1 == rungs.len()),
+            None => {
+                let diverges = |rung: &[Score]| rung.contains(&Score::Diverged);
+                let is_slow = |score: &Score| matches!(score, Score::NotReached(_));
+                (diverges(first), !diverges(last) && last.iter().any(is_slow))
+            }
+        },
         Some((i, _)) => (i == 0, i + 1 == rungs.len()),
     };
     match (below || above, may_widen) {
@@ -75,6 +83,23 @@ pub(super) fn judge(rungs: &[Rung], may_widen: bool) -> Standing {
         (true, false) => Standing::Settled { at_edge: true },
         (true, true) => Standing::Widen { below, above },
     }
+}
+
+/// The learning rate whose runs came closest to the target on average, where all of them have a value.
+fn closest(rungs: &[&[Score]]) -> Option<usize> {
+    let mean = |rung: &[Score]| {
+        let values: Option<Vec<f64>> = rung
+            .iter()
+            .map(|score| match score {
+                Score::NotReached(value) if value.is_finite() => Some(*value),
+                _ => None,
+            })
+            .collect();
+        let values = values.filter(|values| !values.is_empty())?;
+        Some(values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let means = rungs.iter().enumerate().filter_map(|(i, rung)| Some((i, mean(rung)?)));
+    means.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
 }
 
 /// How good a learning rate is: first how many of its seeds got there, then their mean.
@@ -104,7 +129,10 @@ fn merit(rung: &[Score]) -> Option<Merit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Score::{Diverged, NotReached, Value};
+    use Score::{Diverged, Value};
+
+    /// Not there, and nobody knows how far.
+    const LOST: Score = Score::NotReached(f64::NAN);
 
     fn rungs(scores: &[Score]) -> Vec<Rung> {
         scores.iter().map(|score| Some(vec![*score])).collect()
@@ -117,11 +145,19 @@ mod tests {
             (vec![Value(1.0), Value(2.0), Value(3.0)], Standing::Widen { below: true, above: false }),
             (vec![Value(3.0), Value(2.0), Value(1.0)], Standing::Widen { below: false, above: true }),
             (vec![Value(1.0)], Standing::Widen { below: true, above: true }),
-            (vec![NotReached, Value(1.0), Diverged], Standing::Settled { at_edge: false }),
-            (vec![NotReached, NotReached, Value(1.0)], Standing::Widen { below: false, above: true }),
+            (vec![LOST, Value(1.0), Diverged], Standing::Settled { at_edge: false }),
+            (vec![LOST, LOST, Value(1.0)], Standing::Widen { below: false, above: true }),
             (vec![Diverged, Diverged, Diverged], Standing::Widen { below: true, above: false }),
-            (vec![NotReached, NotReached], Standing::Widen { below: false, above: true }),
-            (vec![NotReached, Diverged], Standing::Settled { at_edge: true }),
+            (vec![LOST, LOST], Standing::Widen { below: false, above: true }),
+            (
+                vec![Score::NotReached(0.3), Score::NotReached(0.5), Diverged],
+                Standing::Widen { below: true, above: false },
+            ),
+            (
+                vec![Score::NotReached(0.5), Score::NotReached(0.3), Score::NotReached(0.4)],
+                Standing::Settled { at_edge: true },
+            ),
+            (vec![LOST, Diverged], Standing::Settled { at_edge: true }),
             (vec![Score::Failed, Score::Failed], Standing::Settled { at_edge: true }),
         ];
         for (scores, want) in cases {
