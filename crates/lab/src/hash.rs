@@ -21,5 +21,10 @@ pub fn file_sha256(path: &Path) -> Result<String, LabError> {
             Err(source) => return Err(LabError::io("read", path, source)),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

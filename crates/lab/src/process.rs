@@ -85,6 +85,13 @@ pub enum Ending<T> {
 /// step of the built-in cnn took up to 1.4 times as long with it.
 const SPIN_LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
 
+/// Tells candle's thread pool in a child not to spin, unless the user has said what it is to do.
+pub(crate) fn without_spinning(child: &mut Command) {
+    if std::env::var_os(SPIN_LIMIT).is_none() {
+        child.env(SPIN_LIMIT, "0");
+    }
+}
+
 /// What a parent writes to a child that is to end in good order.
 pub(crate) const STOP: &str = "stop";
 /// What it writes, with a rung, to one that is stopped because others are better.
@@ -163,9 +170,7 @@ pub fn run<T: DeserializeOwned>(
     }
     let request = serde_json::to_string(request).map_err(|error| LabError::protocol(error.to_string()))?;
     let mut child = Command::new(&command.program);
-    if std::env::var_os(SPIN_LIMIT).is_none() {
-        child.env(SPIN_LIMIT, "0");
-    }
+    without_spinning(&mut child);
     let mut child = child
         .args(&command.arguments)
         .stdin(Stdio::piped())
@@ -286,11 +291,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The last lines of a stream.
-fn tail(stream: impl Read) -> String {
+/// The last lines of a stream, of whatever bytes; the ends of long lines count as lines.
+pub(crate) fn tail(stream: impl Read) -> String {
     let mut lines = VecDeque::new();
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        lines.push_back(line);
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        match (&mut reader).take(1 << 16).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
         if 20 < lines.len() {
             lines.pop_front();
         }

@@ -1,6 +1,7 @@
 //! A file, or standard input, read line by line and hashed on the way.
 
 use super::FitError;
+use crate::hash::hex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -152,10 +153,6 @@ impl Read for Hashed {
         self.hash.update(&buffer[..n]);
         Ok(n)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> FitError {

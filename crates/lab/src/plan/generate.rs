@@ -5,7 +5,7 @@ use super::checked::{Budget, Grid, Plan, Prune, Rates, RungUnit, Values};
 use super::sample;
 use crate::LabError;
 use crate::sweep::Bracket;
-use crate::trial::{Parameter, TrainerSpec, TrialSpec, VERSION};
+use crate::trial::{Parameter, TrainerSpec, TrialSpec, VERSION, parameters_in_words};
 use batchwise_schedule::{Examples, Length, RunLength};
 use std::collections::{BTreeMap, HashSet};
 
@@ -86,10 +86,9 @@ impl Plan {
         generated: &mut Generated,
     ) -> Result<(), LabError> {
         let follow = self.rule.factor(batch);
-        let parameters: Vec<String> = setting.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut found = Bracket {
             batch,
-            parameters: parameters.join(" "),
+            parameters: parameters_in_words(setting),
             rates: Vec::new(),
             widened: 0,
             at_edge: false,

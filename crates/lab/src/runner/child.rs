@@ -3,12 +3,11 @@
 use super::request::Request;
 use super::strays::{self, ATTEMPT, ROOT, RUNNER};
 use crate::LabError;
-use crate::process::{ChildCommand, Message, PRUNE, STOP};
+use crate::process::{ChildCommand, Message, PRUNE, STOP, tail, without_spinning};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,10 +44,11 @@ impl Running {
         let threads = request.threads.to_string();
         let mark =
             format!("{}.{}", request.runner.as_deref().unwrap_or_default(), NEXT.fetch_add(1, Relaxed));
-        let mut child = Command::new(&command.program)
+        let mut child = Command::new(&command.program);
+        without_spinning(&mut child);
+        let mut child = child
             .args(&command.arguments)
             .env("RAYON_NUM_THREADS", &threads)
-            .env("CANDLE_BARRIER_POOL_SPIN_LIMIT", "0")
             .env(ROOT, &request.root)
             .env(ATTEMPT, &mark)
             .env(RUNNER, request.runner.as_deref().unwrap_or_default())
@@ -99,7 +99,7 @@ impl Running {
 /// Passes on what a child says, and how it ended.
 fn listen(mut child: Child, key: usize, mark: &str, heard: &Sender<(usize, Heard)>) {
     let stderr = child.stderr.take();
-    let words = std::thread::spawn(move || stderr.map(last_lines).unwrap_or_default());
+    let words = std::thread::spawn(move || stderr.map(tail).unwrap_or_default());
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let said = match serde_json::from_str(&line) {
@@ -120,22 +120,4 @@ fn listen(mut child: Child, key: usize, mark: &str, heard: &Sender<(usize, Heard
     // What has left the group still carries the attempt's mark.
     strays::end_marked(|variable| variable == format!("{ATTEMPT}={mark}").as_bytes());
     let _ = heard.send((key, Heard::Ended(status, words.join().unwrap_or_default())));
-}
-
-/// The last lines of a stream.
-fn last_lines(stream: impl Read) -> String {
-    let mut lines = VecDeque::new();
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut line = Vec::new();
-        match (&mut reader).take(1 << 16).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-        lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
-        if 20 < lines.len() {
-            lines.pop_front();
-        }
-    }
-    Vec::from(lines).join("\n")
 }

@@ -1,7 +1,7 @@
 //! Short runs at each batch size, which say what its trials will take.
 
 use super::child::{Heard, Running};
-use super::predict::{Known, Pilots, parameters_in_words};
+use super::predict::{Known, Pilots};
 use super::request::{Pilot, Report, Request};
 use super::settings::Settings;
 use super::sweep::oom_kills;
@@ -64,7 +64,7 @@ pub(super) fn run(
     let found = run_all(plan, &wanted, settings, runner, &Root::new(&scratch));
     let _ = fs::remove_dir_all(&scratch);
     for (spec, (micro_batch, pilot)) in wanted.iter().zip(found?) {
-        let parameters = parameters_in_words(spec);
+        let parameters = spec.parameters_in_words();
         pilots.known.push(Known { batch: spec.batch, parameters, micro_batch, pilot });
     }
     let text =
@@ -79,7 +79,7 @@ pub(super) fn run(
 fn one_of_each(trials: &[TrialSpec]) -> Vec<&TrialSpec> {
     let mut groups: BTreeMap<(u64, String), Vec<&TrialSpec>> = BTreeMap::new();
     for spec in trials {
-        groups.entry((spec.batch, parameters_in_words(spec))).or_default().push(spec);
+        groups.entry((spec.batch, spec.parameters_in_words())).or_default().push(spec);
     }
     groups.into_values().filter_map(|group| group.get(group.len() / 2).copied()).collect()
 }

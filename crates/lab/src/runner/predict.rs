@@ -46,17 +46,11 @@ pub struct Cost {
     pub disk_bytes: u64,
 }
 
-/// The other hyper-parameters of a trial in words, as brackets name them.
-pub(super) fn parameters_in_words(spec: &TrialSpec) -> String {
-    let words: Vec<String> = spec.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    words.join(" ")
-}
-
 impl Pilots {
     /// What is known of trials like this one.
     #[must_use]
     pub fn of(&self, spec: &TrialSpec) -> Option<&Known> {
-        let parameters = parameters_in_words(spec);
+        let parameters = spec.parameters_in_words();
         self.known.iter().find(|known| known.batch == spec.batch && known.parameters == parameters)
     }
 

@@ -54,84 +54,34 @@ fn set(optimizer: &mut OptimizerConfig, name: &str, value: &Parameter) -> Result
         };
     }
     let text = optimizer.to_string();
-    let (slot, names): (Option<&mut f64>, &str) = match optimizer {
-        OptimizerConfig::Sgd(o) => (
-            match name {
-                "momentum" => Some(&mut o.momentum),
-                "dampening" => Some(&mut o.dampening),
-                "weight_decay" => Some(&mut o.weight_decay),
-                _ => None,
-            },
-            "momentum, dampening, nesterov, weight_decay",
-        ),
-        OptimizerConfig::Adam(o) => (
-            match name {
-                "beta1" => Some(&mut o.beta1),
-                "beta2" => Some(&mut o.beta2),
-                "epsilon" => Some(&mut o.epsilon),
-                "weight_decay" => Some(&mut o.weight_decay),
-                _ => None,
-            },
-            "beta1, beta2, epsilon, weight_decay",
-        ),
-        OptimizerConfig::AdamW(o) => (
-            match name {
-                "beta1" => Some(&mut o.beta1),
-                "beta2" => Some(&mut o.beta2),
-                "epsilon" => Some(&mut o.epsilon),
-                "weight_decay" => Some(&mut o.weight_decay),
-                _ => None,
-            },
-            "beta1, beta2, epsilon, weight_decay",
-        ),
-        OptimizerConfig::RmsProp(o) => (
-            match name {
-                "alpha" => Some(&mut o.alpha),
-                "epsilon" => Some(&mut o.epsilon),
-                "momentum" => Some(&mut o.momentum),
-                "weight_decay" => Some(&mut o.weight_decay),
-                _ => None,
-            },
-            "alpha, epsilon, momentum, weight_decay",
-        ),
-        OptimizerConfig::Lion(o) => (
-            match name {
-                "beta1" => Some(&mut o.beta1),
-                "beta2" => Some(&mut o.beta2),
-                "weight_decay" => Some(&mut o.weight_decay),
-                _ => None,
-            },
-            "beta1, beta2, weight_decay",
-        ),
-        OptimizerConfig::Lars(o) => (
-            match name {
-                "momentum" => Some(&mut o.momentum),
-                "weight_decay" => Some(&mut o.weight_decay),
-                "trust_coefficient" => Some(&mut o.trust_coefficient),
-                "epsilon" => Some(&mut o.epsilon),
-                _ => None,
-            },
-            "momentum, weight_decay, trust_coefficient, epsilon",
-        ),
-        OptimizerConfig::Lamb(o) => (
-            match name {
-                "beta1" => Some(&mut o.beta1),
-                "beta2" => Some(&mut o.beta2),
-                "epsilon" => Some(&mut o.epsilon),
-                "weight_decay" => Some(&mut o.weight_decay),
-                _ => None,
-            },
-            "beta1, beta2, epsilon, weight_decay",
-        ),
-    };
-    match slot {
-        Some(slot) => {
-            *slot = number(name, value)?;
+    let nesterov = if matches!(optimizer, OptimizerConfig::Sgd(_)) { ", nesterov" } else { "" };
+    let mut slots = slots(optimizer);
+    let names: Vec<&str> = slots.iter().map(|slot| slot.0).collect();
+    let names = names.join(", ");
+    match slots.iter_mut().find(|slot| slot.0 == name) {
+        Some((_, slot)) => {
+            **slot = number(name, value)?;
             Ok(())
         }
         None => Err(format!(
-            "`{name}` is no hyper-parameter of this workload or of {text}: there are clip_norm, {names}"
+            "`{name}` is no hyper-parameter of this workload or of {text}: there are clip_norm, {names}{nesterov}"
         )),
+    }
+}
+
+/// The numbers among an optimizer's hyper-parameters, by name.
+fn slots(optimizer: &mut OptimizerConfig) -> Vec<(&'static str, &mut f64)> {
+    macro_rules! of {
+        ($config:ident: $($name:ident),+) => { vec![$((stringify!($name), &mut $config.$name)),+] };
+    }
+    match optimizer {
+        OptimizerConfig::Sgd(o) => of!(o: momentum, dampening, weight_decay),
+        OptimizerConfig::Adam(o) => of!(o: beta1, beta2, epsilon, weight_decay),
+        OptimizerConfig::AdamW(o) => of!(o: beta1, beta2, epsilon, weight_decay),
+        OptimizerConfig::RmsProp(o) => of!(o: alpha, epsilon, momentum, weight_decay),
+        OptimizerConfig::Lion(o) => of!(o: beta1, beta2, weight_decay),
+        OptimizerConfig::Lars(o) => of!(o: momentum, weight_decay, trust_coefficient, epsilon),
+        OptimizerConfig::Lamb(o) => of!(o: beta1, beta2, epsilon, weight_decay),
     }
 }
 

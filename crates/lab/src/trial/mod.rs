@@ -17,7 +17,7 @@ pub use judge::{Crossing, Field, Judge, Target};
 pub use log::{Begin, LogLine, Measured, read_log};
 pub use record::{Attempt, State, TrialRecord};
 pub use result::{EndOfTrial, Evaluation, Reached, Span, TrialResult};
-pub use spec::{Parameter, TrainerSpec, TrialSpec};
+pub use spec::{Parameter, TrainerSpec, TrialSpec, parameters_in_words};
 
 /// Version of the files of a trial; a newer one is refused.
 pub const VERSION: u32 = 1;

@@ -2,6 +2,7 @@
 
 use super::{Judge, Target, VERSION};
 use crate::LabError;
+use crate::hash::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -117,8 +118,7 @@ impl TrialSpec {
     /// # Errors
     /// A number that JSON cannot hold.
     pub fn id(&self) -> Result<String, LabError> {
-        let hash = Sha256::digest(self.canonical()?.as_bytes());
-        Ok(hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&Sha256::digest(self.canonical()?.as_bytes())[..8]))
     }
 
     /// The configuration as one line of JSON, the same for equal configurations: keys in the order of the fields, those
@@ -156,6 +156,12 @@ impl TrialSpec {
         self.pruning.as_deref().is_some_and(|rule| rule.ends_with("examples"))
     }
 
+    /// The further hyper-parameters in words, see [`parameters_in_words`].
+    #[must_use]
+    pub fn parameters_in_words(&self) -> String {
+        parameters_in_words(&self.parameters)
+    }
+
     /// Batch, learning rate, seed and parameters in a few words.
     #[must_use]
     pub fn label(&self) -> String {
@@ -163,6 +169,13 @@ impl TrialSpec {
             self.parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         format!("batch {} lr {} seed {}{parameters}", self.batch, short(self.learning_rate), self.seed)
     }
+}
+
+/// Hyper-parameters in words, such as `momentum=0.9 width=64`; empty without any. Groups and brackets go by them.
+#[must_use]
+pub fn parameters_in_words(parameters: &BTreeMap<String, Parameter>) -> String {
+    let words: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    words.join(" ")
 }
 
 /// Four digits are enough to tell learning rates apart.

@@ -1,5 +1,6 @@
 //! `report`: what a sweep says, and two sweeps side by side.
 
+use super::trial::root_folder;
 use crate::cli::arguments::{DiffArguments, ReportArguments, ReportCommand};
 use crate::cli::{Options, show};
 use batchwise_lab::LabError;
@@ -9,11 +10,8 @@ use batchwise_lab::sweep::written::{read_answer, read_sweep, write_report};
 use batchwise_lab::sweep::{self, Reading, Root, Section, SweepAnswer};
 use std::path::Path;
 
-/// Where sweeps lie unless the user says otherwise.
-const STORE: &str = "batchwise-out/store";
-
 pub(super) fn run(options: &Options, arguments: &ReportArguments) -> Result<(), LabError> {
-    let root = Root::new(options.out.as_deref().unwrap_or(Path::new(STORE)));
+    let root = Root::new(&root_folder(options));
     match (&arguments.command, &arguments.sweep) {
         (Some(ReportCommand::Diff(arguments)), _) => difference(options, &root, arguments),
         (None, Some(name)) => report(options, &root, name),

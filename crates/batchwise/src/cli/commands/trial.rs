@@ -10,15 +10,17 @@ use batchwise_lab::{LabError, Workload};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
-/// Where sweeps and trials lie unless the user says otherwise.
-const USUAL_ROOT: &str = "batchwise-out/store";
+/// Where sweeps and trials lie: --out, or the usual folder.
+pub(super) fn root_folder(options: &Options) -> PathBuf {
+    options.out.clone().unwrap_or_else(|| PathBuf::from("batchwise-out/store"))
+}
 
 /// The folder of all sweeps and trials: --out, or the usual one.
 ///
 /// # Errors
 /// A folder that the system cannot name.
 pub(super) fn root(options: &Options) -> Result<Root, LabError> {
-    let folder = options.out.clone().unwrap_or_else(|| PathBuf::from(USUAL_ROOT));
+    let folder = root_folder(options);
     let absolute = std::path::absolute(&folder)
         .map_err(|error| LabError::Input(format!("{}: {error}", folder.display())))?;
     Ok(Root::new(&absolute))

@@ -136,7 +136,7 @@ impl<'a, 'b> Run<'a, 'b> {
         // How long its output was waited for in vain after its end: what is on its way is taken however late this process
         // comes to it, but something that it left running may hold the output open.
         let mut waited = Duration::ZERO;
-        let mut is_closed = false;
+        let (mut is_closed, mut weighed_at) = (false, None::<Instant>);
         loop {
             let patience = if ended.is_some() { LINGER.saturating_sub(waited) } else { TICK };
             let heard = match trainer.hear(Duration::ZERO) {
@@ -179,7 +179,11 @@ impl<'a, 'b> Run<'a, 'b> {
                 ended = trainer.has_ended();
             }
             looked_at = Instant::now();
-            if self.attempt.request.pilot.is_some() || self.attempt.request.limit_bytes.is_some() {
+            let is_weighed =
+                self.attempt.request.pilot.is_some() || self.attempt.request.limit_bytes.is_some();
+            // All processes are looked through for it, which a trainer that prints fast must not pay for at each look.
+            if is_weighed && weighed_at.is_none_or(|at| TICK <= at.elapsed()) {
+                weighed_at = Some(Instant::now());
                 self.resident = self.resident.max(trainer.resident_bytes());
             }
             if let Some(why) = self.over_limit(heard_at) {

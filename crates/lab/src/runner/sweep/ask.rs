@@ -3,7 +3,6 @@
 use super::{Sweep, Waiting, end_at_rungs, failures};
 use crate::LabError;
 use crate::plan::{RungUnit, Score};
-use crate::runner::predict::parameters_in_words;
 use crate::runner::rungs::Group;
 use crate::runner::strays;
 use crate::trial::{EndKind, LogLine, TrialFolder, TrialResult, TrialSpec};
@@ -78,7 +77,7 @@ impl Sweep<'_> {
         result: Option<&TrialResult>,
     ) -> Result<(), LabError> {
         let Some((rungs, unit)) = &mut self.rungs else { return Ok(()) };
-        let group: Group = (spec.batch, parameters_in_words(spec));
+        let group: Group = (spec.batch, spec.parameters_in_words());
         for log in folder.logs()? {
             for line in folder.log(&log)? {
                 let LogLine::Evaluation { seconds, evaluation } = line else { continue };

@@ -9,7 +9,6 @@ use crate::report::text::{digits, int};
 use crate::runner::attempt::is_disk;
 use crate::runner::child::Heard;
 use crate::runner::event::Event;
-use crate::runner::predict::parameters_in_words;
 use crate::runner::request::{News, Report};
 use crate::runner::rungs::Group;
 use crate::trial::{AttemptEnd, EndKind, EndOfTrial, TrainerSpec, TrialFolder, TrialResult, TrialSpec};
@@ -61,7 +60,7 @@ impl Sweep<'_> {
         let Some((rungs, unit)) = &mut self.rungs else { return };
         let Some(going) = self.going.get_mut(&key) else { return };
         let at = if *unit == RungUnit::Seconds { seconds } else { examples as f64 };
-        let group: Group = (going.spec.batch, parameters_in_words(&going.spec));
+        let group: Group = (going.spec.batch, going.spec.parameters_in_words());
         if let Some(rung) = rungs.observe(&group, &going.id, at, value) {
             self.verdicts.insert(going.id.clone(), rung);
         }
@@ -116,7 +115,7 @@ impl Sweep<'_> {
 
     fn settle_result(&mut self, going: &Going, result: &TrialResult, differs: bool) {
         if let Some((rungs, _)) = &mut self.rungs {
-            end_at_rungs(rungs, &(going.spec.batch, parameters_in_words(&going.spec)), &going.id, result);
+            end_at_rungs(rungs, &(going.spec.batch, going.spec.parameters_in_words()), &going.id, result);
         }
         self.n_done += 1;
         self.n_ran += 1;

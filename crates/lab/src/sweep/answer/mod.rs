@@ -99,7 +99,7 @@ pub fn answer(sweep: &SweepFile, records: &[TrialRecord], reading: &Reading) -> 
 
 /// How the learning rates of these trials were found.
 fn brackets<'a>(sweep: &'a SweepFile, trials: &[Trial<'_>]) -> Vec<&'a Bracket> {
-    let words = trials.first().map(|trial| plan::parameters(&trial.record.spec)).unwrap_or_default();
+    let words = trials.first().map(|trial| trial.record.spec.parameters_in_words()).unwrap_or_default();
     sweep.brackets.iter().filter(|bracket| plan::same_parameters(&bracket.parameters, &words)).collect()
 }
 

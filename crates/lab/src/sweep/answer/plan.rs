@@ -16,7 +16,7 @@ pub(super) fn facts(records: &[&TrialRecord]) -> PlanFacts {
         batches: distinct(specs().map(|s| s.batch)),
         learning_rates,
         seeds: distinct(specs().map(|s| s.seed)),
-        settings: distinct(specs().map(parameters)),
+        settings: distinct(specs().map(TrialSpec::parameters_in_words)),
         schedules: distinct(specs().map(|s| s.schedule.clone())),
         judges: distinct(specs().map(|s| s.judge.to_string())),
         targets: distinct(specs().map(target)),
@@ -43,15 +43,9 @@ fn pruning(spec: &TrialSpec) -> String {
     spec.pruning.clone().unwrap_or_else(|| NONE.to_owned())
 }
 
-/// The further hyper-parameters in words; empty without any.
-pub(super) fn parameters(spec: &TrialSpec) -> String {
-    let each: Vec<String> = spec.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    each.join(" ")
-}
-
 /// All that tells groups apart, in words: the parameters, and whatever else differs within the sweep.
 pub(super) fn setting(spec: &TrialSpec, plan: &PlanFacts) -> String {
-    let mut parts = vec![parameters(spec)];
+    let mut parts = vec![spec.parameters_in_words()];
     let mut add = |several: bool, words: String| {
         if several {
             parts.push(words);

@@ -35,19 +35,13 @@ pub(super) fn row(trial: &TrialRecord) -> Vec<String> {
         spec.batch.to_string(),
         digits(Some(spec.learning_rate)),
         spec.seed.to_string(),
-        parameters(trial),
+        trial.spec.parameters_in_words(),
         result.map_or(String::new(), |result| result.examples.to_string()),
         digits(result.and_then(|result| result.loss)),
         digits(result.and_then(|result| result.metric)),
         digits(trial.measured.as_ref().map(|measured| measured.seconds)),
         end(trial),
     ]
-}
-
-/// The further hyper-parameters in a few words.
-pub(super) fn parameters(trial: &TrialRecord) -> String {
-    let one = |(name, value)| format!("{name}={value}");
-    trial.spec.parameters.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// How the trial ended, in a word.

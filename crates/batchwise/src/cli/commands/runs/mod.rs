@@ -9,12 +9,12 @@ mod show_sweep;
 mod show_trial;
 mod steer;
 
+use super::trial::root_folder;
 use crate::cli::arguments::{RunsArguments, RunsCommand};
 use crate::cli::{Options, show};
 use batchwise_lab::LabError;
 use batchwise_lab::store::{Skipped, Store};
 use batchwise_lab::sweep::Root;
-use std::path::{Path, PathBuf};
 
 pub(super) fn run(options: &Options, arguments: &RunsArguments) -> Result<(), LabError> {
     match &arguments.command {
@@ -48,12 +48,11 @@ fn show_one(options: &Options, name: &str) -> Result<(), LabError> {
 
 /// Where sweeps and trials are.
 fn root(options: &Options) -> Result<Root, LabError> {
-    let folder = options.out.clone().unwrap_or_else(|| Path::new("batchwise-out").join("store"));
+    let folder = root_folder(options);
     let root = Root::new(&folder);
     if root.runs().is_dir() || root.sweeps().is_dir() {
         return Ok(root);
     }
-    let folder: PathBuf = folder;
     Err(LabError::Input(format!(
         "there are no trials in {}: give their folder by --out, or run a sweep first",
         folder.display()

@@ -194,15 +194,13 @@ fn dry_run(cli: &Cli, options: &Options, read: Read, how: &How) -> Result<(), La
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for spec in &generated.trials {
         let cost = pilots.cost(spec);
-        let parameters: Vec<String> =
-            spec.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let unknown = || "?".to_owned();
         rows.push(vec![
             spec.id()?,
             spec.batch.to_string(),
             super::runs::digits(Some(spec.learning_rate)),
             spec.seed.to_string(),
-            parameters.join(" "),
+            spec.parameters_in_words(),
             view::examples(spec.examples),
             cost.map_or_else(unknown, |cost| format!("{:.1}", cost.seconds)),
             cost.and_then(|cost| cost.bytes).map_or_else(unknown, bytes::human),
